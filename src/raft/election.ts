@@ -1,0 +1,145 @@
+/** Elections (paper 5.2, 5.4.1) with pre-vote (thesis 9.6) and leader stickiness (thesis 4.2.3). */
+import {
+  becomeCandidate,
+  becomeFollower,
+  becomeLeader,
+  becomePreCandidate,
+  type Candidate,
+  castVote,
+  leaderOf,
+  type Member,
+  sendWhenDurable,
+} from './member.ts';
+import { voteResult } from './quorum.ts';
+import {
+  type LogIndex,
+  noReplica,
+  type PreVoteRequest,
+  type PreVoteResponse,
+  type Term,
+  type VoteRequest,
+  type VoteResponse,
+} from './types.ts';
+
+/** Asks the other voters whether an election would be won. Nothing on a leader or a non-voter. */
+export function campaign(member: Member): void {
+  if (member.role.name === 'leader' || !member.membership.selfVotes) return;
+  const role = becomePreCandidate(member);
+  role.votes.set(member.replicaId, true);
+  const { log, messages, replicaId: from } = member;
+  const term = (member.hardState.currentTerm + 1) as Term;
+  for (const to of member.membership.voterPeers) {
+    messages.push({ type: 'PreVoteRequest', from, to, term, lastLogIndex: log.lastIndex, lastLogTerm: log.lastTerm });
+  }
+  countPreVotes(member);
+}
+
+/** A round of ticks without a leader ends in a campaign. */
+export function tickElection(member: Member): void {
+  member.electionElapsed++;
+  if (member.electionElapsed >= member.electionTimeout) campaign(member);
+}
+
+/**
+ * A voter that has heard from a live leader within the minimum election timeout does not help to depose it, nor does
+ * a leader, who steps down by itself once it hears from no quorum: a partitioned or removed member can't disturb.
+ */
+export function isLeaderAlive(member: Member): boolean {
+  if (member.role.name === 'leader') return true;
+  return leaderOf(member) !== noReplica && member.electionElapsed < member.limits.electionTicksMin;
+}
+
+/**
+ * Answers a pre-vote and changes nothing: no term, no vote, no timer. Nothing durable is promised, so a yes goes at
+ * once. A no carries our term: it lifts an asker who was left behind, who could else never win nor learn why.
+ */
+export function handlePreVoteRequest(member: Member, request: PreVoteRequest): void {
+  const { log, replicaId: from, hardState } = member;
+  const last = { index: request.lastLogIndex, term: request.lastLogTerm };
+  const granted = request.term > hardState.currentTerm && log.isUpToDate(last);
+  if (granted) {
+    member.messages.push({ type: 'PreVoteResponse', from, to: request.from, term: request.term, granted });
+  } else {
+    refusePreVote(member, request);
+  }
+}
+
+export function refusePreVote(member: Member, request: PreVoteRequest): void {
+  const { replicaId: from, hardState } = member;
+  const term = hardState.currentTerm;
+  const refusal: PreVoteResponse = { type: 'PreVoteResponse', from, to: request.from, term, granted: false };
+  sendWhenDurable(member, refusal, 0 as LogIndex);
+}
+
+/** Paper 5.2 and 5.4.1: one vote per term, first come, only for a log at least as up to date. `request.term` is current. */
+export function handleVoteRequest(member: Member, request: VoteRequest): void {
+  const { votedFor } = member.hardState;
+  const free = votedFor === request.from || (votedFor === noReplica && leaderOf(member) === noReplica);
+  const granted = free && member.log.isUpToDate({ index: request.lastLogIndex, term: request.lastLogTerm });
+  if (granted) {
+    castVote(member, request.from);
+    member.electionElapsed = 0;
+  }
+  answerVote(member, request, granted);
+}
+
+/** Safety: a vote that was not durable before its answer could be given again, to another, after a crash. */
+export function answerVote(member: Member, request: VoteRequest, granted: boolean): void {
+  const { replicaId: from, hardState } = member;
+  const response: VoteResponse = {
+    type: 'VoteResponse',
+    from,
+    to: request.from,
+    term: hardState.currentTerm,
+    granted,
+  };
+  sendWhenDurable(member, response, 0 as LogIndex);
+}
+
+/** A yes carries the term that was asked for; one to an earlier question is dropped. */
+export function handlePreVoteResponse(member: Member, response: PreVoteResponse): void {
+  const { role, hardState } = member;
+  if (role.name !== 'preCandidate') return;
+  if (response.granted && response.term !== hardState.currentTerm + 1) return;
+  if (!role.votes.has(response.from)) role.votes.set(response.from, response.granted);
+  countPreVotes(member);
+}
+
+export function handleVoteResponse(member: Member, response: VoteResponse): void {
+  const { role } = member;
+  if (role.name !== 'candidate') return;
+  if (!role.votes.has(response.from)) role.votes.set(response.from, response.granted);
+  countVotes(member, role);
+}
+
+/** The candidate's own vote, once durable: until then a crash could make it forget that it was cast. */
+export function countOwnVote(member: Member, role: Candidate): void {
+  if (role.votes.has(member.replicaId)) return;
+  role.votes.set(member.replicaId, true);
+  countVotes(member, role);
+}
+
+function countPreVotes(member: Member): void {
+  const { role, membership } = member;
+  if (role.name !== 'preCandidate') return;
+  const result = voteResult(membership.configuration, role.votes);
+  if (result === 'lost') becomeFollower(member, member.hardState.currentTerm, noReplica);
+  if (result === 'won') askForVotes(member);
+}
+
+/** The requests wait for the candidate's own term and vote to be durable: a restart must not ask twice in one term. */
+function askForVotes(member: Member): void {
+  becomeCandidate(member);
+  const { log, replicaId: from, hardState } = member;
+  const question = { lastLogIndex: log.lastIndex, lastLogTerm: log.lastTerm, transfer: false };
+  for (const to of member.membership.voterPeers) {
+    const request: VoteRequest = { type: 'VoteRequest', from, to, term: hardState.currentTerm, ...question };
+    sendWhenDurable(member, request, 0 as LogIndex);
+  }
+}
+
+function countVotes(member: Member, role: Candidate): void {
+  const result = voteResult(member.membership.configuration, role.votes);
+  if (result === 'lost') becomeFollower(member, member.hardState.currentTerm, noReplica);
+  if (result === 'won') becomeLeader(member);
+}

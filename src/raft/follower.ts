@@ -1,0 +1,117 @@
+/** A follower's side of replication (paper 5.3). All messages here are of the current term. */
+import { assert } from '../assert.ts';
+import { becomeFollower, commitTo, type Follower, type Member, sendWhenDurable } from './member.ts';
+import {
+  type AppendEntriesRequest,
+  type AppendEntriesResponse,
+  type Entry,
+  type Heartbeat,
+  type LogIndex,
+  noReplica,
+  type ReplicaId,
+  type Term,
+} from './types.ts';
+
+const noHint = { hintIndex: 0 as LogIndex, hintTerm: 0 as Term };
+
+export function handleAppendEntries(member: Member, request: AppendEntriesRequest): void {
+  const role = follow(member, request.from);
+  const { log, commitIndex } = member;
+  const { prevLogIndex, entries } = request;
+  const lastNewIndex = (prevLogIndex + entries.length) as LogIndex;
+  assert(entries.length === 0 || entries[0]?.index === prevLogIndex + 1, 'entries follow prevLogIndex');
+  // What is committed here is in this leader's log as well (Leader Completeness, paper 5.4.3): below the commit index
+  // nothing is compared, and a prevLogIndex that was compacted away is no conflict.
+  if (prevLogIndex >= commitIndex && log.term(prevLogIndex) !== request.prevLogTerm) {
+    refuse(member, request);
+    return;
+  }
+  adoptEntries(member, role, entries);
+  const verifiedIndex = Math.max(lastNewIndex, commitIndex) as LogIndex;
+  role.verifiedIndex = Math.max(role.verifiedIndex, verifiedIndex) as LogIndex;
+  // Safety: what follows in our log after the last entry of this very message may be an old leader's, so the commit
+  // index stops there (paper, figure 2, AppendEntries rule 5).
+  commitTo(member, Math.min(request.leaderCommit, lastNewIndex) as LogIndex);
+  answer(member, request.from, { success: true, index: verifiedIndex, ...noHint });
+}
+
+/** The leader names no more than it knows to be durable here, so there is nothing left to verify. */
+export function handleHeartbeat(member: Member, heartbeat: Heartbeat): void {
+  follow(member, heartbeat.from);
+  commitTo(member, heartbeat.leaderCommit);
+  answerHeartbeat(member, heartbeat);
+}
+
+function answerHeartbeat(member: Member, { from: to, readRound }: Heartbeat): void {
+  const { replicaId: from, hardState } = member;
+  const response = { type: 'HeartbeatResponse', from, to, term: hardState.currentTerm, readRound } as const;
+  sendWhenDurable(member, response, 0 as LogIndex);
+}
+
+/** Recognizes this term's leader. Election Safety (paper 5.2): there is only one. */
+function follow(member: Member, leader: ReplicaId): Follower {
+  const { currentTerm } = member.hardState;
+  assert(member.role.name !== 'leader', () => `replica ${leader} leads in our own term ${currentTerm}`);
+  if (member.role.name !== 'follower') becomeFollower(member, currentTerm, leader);
+  const role = member.role as Follower;
+  assert(role.leader === noReplica || role.leader === leader, () => `two leaders in term ${currentTerm}`);
+  role.leader = leader;
+  member.electionElapsed = 0;
+  return role;
+}
+
+/**
+ * Appends what is new. Truncates at the first entry whose term differs from ours and nowhere else: a late or repeated
+ * request that covers less than we hold must not remove what a later one brought (paper, figure 2, rules 3 and 4).
+ */
+function adoptEntries(member: Member, role: Follower, entries: readonly Entry[]): void {
+  const { log, durability, commitIndex } = member;
+  const first = entries[0]?.index;
+  if (first === undefined) return;
+  let position = Math.max(0, commitIndex + 1 - first);
+  for (; position < entries.length; position++) {
+    const entry = entries[position] as Entry;
+    if (entry.index > log.lastIndex) break;
+    if (log.term(entry.index) === entry.term) continue;
+    assert(entry.index > commitIndex, () => `committed entry ${entry.index} would be truncated`);
+    assert(entry.index > role.verifiedIndex, () => `entry ${entry.index} of this term's leader would be truncated`);
+    log.truncateFrom(entry.index);
+    durability.truncated(entry.index);
+    break;
+  }
+  for (; position < entries.length; position++) log.append(entries[position] as Entry);
+}
+
+/**
+ * The logs don't meet at `prevLogIndex`. The hint is the last place where they still may: at or below it every entry
+ * of ours whose term is above the leader's `prevLogTerm` is passed over at once. They do meet at our commit index.
+ */
+function refuse(member: Member, request: AppendEntriesRequest): void {
+  const { log, commitIndex } = member;
+  const hintIndex = log.lastIndexUpToTerm(request.prevLogIndex, request.prevLogTerm, commitIndex);
+  const hintTerm = log.term(hintIndex);
+  assert(hintTerm !== undefined, 'a hint lies within the log');
+  answer(member, request.from, { success: false, index: request.prevLogIndex, hintIndex, hintTerm });
+}
+
+type Outcome = Pick<AppendEntriesResponse, 'success' | 'index' | 'hintIndex' | 'hintTerm'>;
+
+/** A success speaks of entries up to its index: it waits until they are durable, new ones and repeated ones alike. */
+function answer(member: Member, to: ReplicaId, outcome: Outcome): void {
+  const { replicaId: from, hardState } = member;
+  const speaksOf = outcome.success ? outcome.index : (0 as LogIndex);
+  sendWhenDurable(
+    member,
+    { type: 'AppendEntriesResponse', from, to, term: hardState.currentTerm, ...outcome },
+    speaksOf,
+  );
+}
+
+/** Whoever leads in an older term learns ours and steps down (paper 5.1). This also frees a member stuck in a higher term. */
+export function refuseOldLeader(member: Member, message: AppendEntriesRequest | Heartbeat): void {
+  if (message.type === 'AppendEntriesRequest') {
+    answer(member, message.from, { success: false, index: message.prevLogIndex, ...noHint });
+  } else {
+    answerHeartbeat(member, message);
+  }
+}

@@ -1,0 +1,224 @@
+/** A leader's side: replication and commit (paper 5.3, 5.4), ReadIndex (thesis 6.4), check-quorum (thesis 6.2). */
+import { assert } from '../assert.ts';
+import { appendOwn, becomeFollower, commitTo, type Leader, type Member } from './member.ts';
+import type { Progress } from './progress.ts';
+import { isQuorum, quorumValue } from './quorum.ts';
+import {
+  type AppendEntriesResponse,
+  type Entry,
+  EntryKind,
+  type HeartbeatResponse,
+  type LogIndex,
+  noReplica,
+  type ProposeResult,
+  type ReplicaId,
+} from './types.ts';
+
+/** Appends in memory; sending and persisting follow with the next Ready, together with whatever else is proposed. */
+export function propose(member: Member, role: Leader, kind: EntryKind, body: Uint8Array): ProposeResult {
+  assert(kind !== EntryKind.configuration, 'configurations are not proposed yet');
+  const bytes = role.uncommittedBytes + body.length;
+  if (role.uncommittedBytes > 0 && bytes > member.limits.uncommittedBytesMax) return { type: 'overloaded' };
+  role.uncommittedBytes = bytes;
+  role.replicationDue = true;
+  const { index, term } = appendOwn(member, kind, body);
+  return { type: 'appended', index, term };
+}
+
+/** Notes the commit index. Before the term's no-op is committed it may lag behind what an earlier leader answered. */
+export function readIndex(member: Member, role: Leader, context: number): void {
+  if (member.commitIndex >= role.termStartIndex) role.reads.add(context, member.commitIndex);
+  else role.reads.addEarly(context);
+}
+
+export function tickLeader(member: Member, role: Leader): void {
+  member.electionElapsed++;
+  role.heartbeatElapsed++;
+  if (member.electionElapsed >= member.limits.electionTicksMin) {
+    member.electionElapsed = 0;
+    if (!hasQuorumContact(member, role)) {
+      becomeFollower(member, member.hardState.currentTerm, noReplica);
+      return;
+    }
+  }
+  if (role.heartbeatElapsed >= member.limits.heartbeatTicks) {
+    role.heartbeatElapsed = 0;
+    for (const progress of role.progress.values()) progress.repairDue = true;
+    // With reads waiting, a round of its own: the messages of the last one may have been lost.
+    const readRound = role.reads.isWaiting() ? role.reads.startRound() : 0;
+    broadcastHeartbeat(member, role, { to: member.membership.peers, readRound });
+    confirmReads(member, role);
+  }
+}
+
+/** Check-quorum: whoever hears from no quorum may have been replaced. Each call begins a new span of listening. */
+function hasQuorumContact(member: Member, role: Leader): boolean {
+  const { configuration } = member.membership;
+  const active = isQuorum(
+    configuration,
+    (id) => id === member.replicaId || role.progress.get(id)?.recentlyActive === true,
+  );
+  for (const progress of role.progress.values()) progress.recentlyActive = false;
+  return active;
+}
+
+/** What became due since the last Ready goes out together. */
+export function flushLeader(member: Member, role: Leader): void {
+  if (role.reads.isRoundDue()) {
+    broadcastHeartbeat(member, role, { to: member.membership.voterPeers, readRound: role.reads.startRound() });
+    confirmReads(member, role);
+  }
+  if (role.replicationDue) {
+    role.replicationDue = false;
+    replicate(member, role);
+  }
+}
+
+function broadcastHeartbeat(
+  member: Member,
+  role: Leader,
+  { to: receivers, readRound }: { readonly to: readonly ReplicaId[]; readonly readRound: number },
+): void {
+  const { commitIndex, hardState, messages, replicaId: from } = member;
+  for (const to of receivers) {
+    const leaderCommit = Math.min(commitIndex, progressOf(role, to).matchIndex) as LogIndex;
+    messages.push({ type: 'Heartbeat', from, to, term: hardState.currentTerm, leaderCommit, readRound, logTime: 0 });
+  }
+}
+
+/** Sends to every follower what its window lets through. Followers at the same place share one array of entries. */
+function replicate(member: Member, role: Leader): void {
+  const { log, limits } = member;
+  let batch: readonly Entry[] = [];
+  for (const [to, progress] of role.progress) {
+    while (progress.canSend()) {
+      if (progress.nextIndex > log.lastIndex) {
+        if (progress.state === 'probe') sendEntries(member, { to, progress, entries: [] });
+        break;
+      }
+      if (progress.nextIndex < log.firstIndex) {
+        progress.becomeSnapshot();
+        break;
+      }
+      if (batch[0]?.index !== progress.nextIndex) {
+        batch = log.entries(progress.nextIndex, log.lastIndex, limits.appendBytesMax);
+      }
+      sendEntries(member, { to, progress, entries: batch });
+    }
+  }
+}
+
+interface Sending {
+  readonly to: ReplicaId;
+  readonly progress: Progress;
+  readonly entries: readonly Entry[];
+}
+
+function sendEntries(member: Member, { to, progress, entries }: Sending): void {
+  const { nextIndex } = progress;
+  sendAppend(member, { to, progress, entries });
+  let bodyBytes = 0;
+  for (const entry of entries) bodyBytes += entry.body.length;
+  progress.sent((nextIndex + entries.length - 1) as LogIndex, bodyBytes);
+}
+
+function sendAppend(member: Member, { to, progress, entries }: Sending): void {
+  const { log, hardState, commitIndex, messages, replicaId: from } = member;
+  const prevLogIndex = (progress.nextIndex - 1) as LogIndex;
+  const prevLogTerm = log.term(prevLogIndex);
+  assert(prevLogTerm !== undefined, () => `no term at prevLogIndex ${prevLogIndex}`);
+  messages.push({
+    type: 'AppendEntriesRequest',
+    from,
+    to,
+    term: hardState.currentTerm,
+    prevLogIndex,
+    prevLogTerm,
+    entries,
+    leaderCommit: commitIndex,
+  });
+}
+
+export function handleAppendEntriesResponse(member: Member, role: Leader, response: AppendEntriesResponse): void {
+  const { log } = member;
+  const progress = progressOf(role, response.from);
+  progress.recentlyActive = true;
+  if (response.success) {
+    assert(response.index <= log.lastIndex, () => `replica ${response.from} holds ${response.index}, beyond our log`);
+    const grew = progress.succeeded(response.index);
+    if (progress.state === 'snapshot' && progress.matchIndex + 1 >= log.firstIndex) progress.leaveSnapshot();
+    if (progress.nextIndex <= log.lastIndex && progress.canSend()) role.replicationDue = true;
+    if (grew && response.index > member.commitIndex) advanceCommit(member, role);
+    return;
+  }
+  const floor = Math.max(progress.matchIndex, log.firstIndex - 1) as LogIndex;
+  const hint = log.lastIndexUpToTerm(response.hintIndex, response.hintTerm, floor);
+  if (progress.refused(response.index, hint)) role.replicationDue = true;
+}
+
+export function handleHeartbeatResponse(member: Member, role: Leader, response: HeartbeatResponse): void {
+  const progress = progressOf(role, response.from);
+  progress.recentlyActive = true;
+  if (progress.repairDue) {
+    progress.repairDue = false;
+    repair(member, role, { to: response.from, progress });
+  }
+  if (response.readRound > progress.acknowledgedRound) {
+    progress.acknowledgedRound = response.readRound;
+    confirmReads(member, role);
+  }
+}
+
+/**
+ * What was sent may have been lost. A probe is repeated. To a follower in replication that has not answered for all,
+ * an empty AppendEntries after the last entry sent asks whether it got there: yes frees the window, no leads back to
+ * probing from `matchIndex`. It needs no room in the window, so a full one can't block it.
+ */
+function repair(
+  member: Member,
+  role: Leader,
+  { to, progress }: { readonly to: ReplicaId; readonly progress: Progress },
+): void {
+  const { log } = member;
+  if (progress.state === 'probe') {
+    progress.allowProbe();
+    role.replicationDue = true;
+  } else if (progress.state === 'replicate' && progress.matchIndex < log.lastIndex) {
+    if (progress.nextIndex <= log.lastIndex && progress.canSend()) role.replicationDue = true;
+    else sendAppend(member, { to, progress, entries: [] });
+  }
+}
+
+/**
+ * Commits what a quorum holds durably, this leader itself included only as far as its own disk has got.
+ *
+ * Safety (paper 5.4.2, figure 8): only an entry of the current term is committed by counting, and all before it with
+ * it. An entry of an earlier term may sit on a majority and still be replaced by a later leader.
+ */
+export function advanceCommit(member: Member, role: Leader): void {
+  const { durability, replicaId, log, commitIndex } = member;
+  const index = quorumValue(member.membership.configuration, (id) =>
+    id === replicaId ? durability.durableIndex : progressOf(role, id).matchIndex,
+  ) as LogIndex;
+  if (index <= commitIndex || index < role.termStartIndex) return;
+  assert(log.term(index) === member.hardState.currentTerm, 'what follows the no-op is of the current term');
+  const firstOwn = Math.max(commitIndex + 1, role.termStartIndex) as LogIndex;
+  role.uncommittedBytes -= log.bodyBytes(firstOwn, index);
+  commitTo(member, index);
+  role.reads.releaseEarly(index);
+}
+
+/** Hands over the reads whose round a quorum has answered. Alone in its group, a leader is its own quorum. */
+function confirmReads(member: Member, role: Leader): void {
+  if (!role.reads.isWaiting()) return;
+  const round = quorumValue(member.membership.configuration, (id) =>
+    id === member.replicaId ? role.reads.newest : progressOf(role, id).acknowledgedRound,
+  );
+  role.reads.confirmTo(round, member.reads);
+}
+
+function progressOf(role: Leader, id: ReplicaId): Progress {
+  const progress = role.progress.get(id);
+  assert(progress !== undefined, () => `replica ${id} has no progress`);
+  return progress;
+}

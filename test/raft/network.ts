@@ -1,0 +1,171 @@
+/**
+ * A deterministic network of Raft members. Mail is delivered when the test says so, in the order sent unless it
+ * reorders; links are cut, disks held, members crashed and restarted with what their disk had. Every applied entry and
+ * every leader passes the safety judge.
+ */
+import type { Configuration, Entry, Message, RaftLimits, ReadState, ReplicaId } from '../../src/raft/types.ts';
+import { EntryKind } from '../../src/raft/types.ts';
+import { bytesOf, configurationOf, inTerm, MemoryDisk, replica, TestMember, textOf } from './member.ts';
+import { SafetyJudge } from './safety.ts';
+
+export interface NetworkOptions {
+  readonly voters?: readonly number[];
+  readonly configuration?: Configuration;
+  /** What each disk holds at the start, by replica. */
+  readonly logs?: Readonly<Record<number, readonly Entry[]>>;
+  readonly terms?: Readonly<Record<number, number>>;
+  readonly limits?: Partial<RaftLimits>;
+  /** Defaults to replicas taking turns in the order of their ids, so that the lowest times out first. */
+  readonly random?: (id: number) => number;
+}
+
+export class Network {
+  readonly members = new Map<number, TestMember>();
+  /** Sent and not yet delivered. */
+  mail: Message[] = [];
+  readonly judge: SafetyJudge;
+  readonly reads: (ReadState & { readonly from: ReplicaId })[] = [];
+  readonly readsRefused: number[] = [];
+  readonly #options: NetworkOptions;
+  readonly #configuration: Configuration;
+  readonly #cut = new Set<string>();
+  readonly #disks = new Map<number, MemoryDisk>();
+  #filter: (message: Message) => boolean = () => true;
+
+  constructor(options: NetworkOptions = {}) {
+    this.#options = options;
+    this.#configuration = options.configuration ?? configurationOf(options.voters ?? [1, 2, 3]);
+    const { voters, votersOutgoing, learners } = this.#configuration;
+    const ids = [...new Set<number>([...voters, ...votersOutgoing, ...learners])];
+    this.judge = new SafetyJudge();
+    for (const id of ids) {
+      const entries = options.logs?.[id] ?? [];
+      const currentTerm = inTerm(options.terms?.[id] ?? entries.at(-1)?.term ?? 0);
+      this.#disks.set(id, new MemoryDisk({ hardState: { currentTerm, votedFor: replica(0) }, entries }));
+      this.restart(id);
+    }
+  }
+
+  get ids(): number[] {
+    return [...this.members.keys()];
+  }
+
+  member(id: number): TestMember {
+    const member = this.members.get(id);
+    if (!member) throw new Error(`replica ${id} is down`);
+    return member;
+  }
+
+  disk(id: number): MemoryDisk {
+    return this.#disks.get(id) as MemoryDisk;
+  }
+
+  /** Crashed and not restarted. */
+  get idsDown(): number[] {
+    return [...this.#disks.keys()].filter((id) => !this.members.has(id));
+  }
+
+  leaders(): number[] {
+    return this.ids.filter((id) => this.member(id).raft.status().role === 'leader');
+  }
+
+  /** Takes what one member has to say and do; its messages wait in `mail`. */
+  settle(id: number): void {
+    const member = this.member(id);
+    const output = member.settle();
+    this.mail.push(...output.messages);
+    for (const entry of output.committed) this.judge.applied(id, entry);
+    for (const read of output.reads) this.reads.push({ ...read, from: member.id });
+    this.readsRefused.push(...output.readsRefused);
+    this.judge.observe(member);
+  }
+
+  /** Delivers one message; drops it where the link is cut, the filter says no, or nobody is there. */
+  deliver(message: Message): void {
+    if (this.#cut.has(`${message.from}>${message.to}`) || !this.#filter(message)) return;
+    const member = this.members.get(message.to);
+    if (!member) return;
+    member.raft.step(message);
+    this.settle(message.to);
+  }
+
+  /** Delivers until all is quiet. Time stands still meanwhile. */
+  run(): void {
+    for (const id of this.ids) this.settle(id);
+    for (let count = 0; this.mail.length > 0; count++) {
+      if (count > 100_000) throw new Error('the network does not come to rest');
+      this.deliver(this.mail.shift() as Message);
+    }
+  }
+
+  /** `count` ticks for everyone, with all mail delivered after each. */
+  pass(count = 1): void {
+    for (let tick = 0; tick < count; tick++) {
+      for (const id of this.ids) this.member(id).raft.tick();
+      this.run();
+    }
+  }
+
+  campaign(id: number): void {
+    this.member(id).raft.campaign();
+    this.run();
+  }
+
+  /** Proposes without delivering anything. */
+  propose(id: number, ...texts: string[]): void {
+    for (const text of texts) {
+      const result = this.member(id).raft.propose(EntryKind.command, bytesOf(text));
+      if (result.type !== 'appended') throw new Error(`replica ${id} answered ${result.type}`);
+    }
+    this.settle(id);
+  }
+
+  cut(from: number, to: number): void {
+    this.#cut.add(`${from}>${to}`);
+  }
+
+  isolate(id: number): void {
+    for (const other of this.#disks.keys()) {
+      this.cut(id, other);
+      this.cut(other, id);
+    }
+  }
+
+  /** All links work again and nothing is filtered. */
+  heal(): void {
+    this.#cut.clear();
+    this.#filter = () => true;
+  }
+
+  /** From now on only what `passes` is delivered. */
+  filter(passes: (message: Message) => boolean): void {
+    this.#filter = passes;
+  }
+
+  /** Loses everything that the disk has not completed. */
+  crash(id: number): void {
+    this.members.delete(id);
+    this.mail = this.mail.filter((message) => message.from !== id);
+  }
+
+  /** Starts from the disk. The state machine starts at `appliedIndex` and is handed the rest again. */
+  restart(id: number, appliedIndex = 0): void {
+    const { random } = this.#options;
+    const member = new TestMember({
+      id,
+      configuration: this.#configuration,
+      disk: this.disk(id),
+      appliedIndex,
+      ...(this.#options.limits && { limits: this.#options.limits }),
+      random: () => (random ? random(id) : Math.min(0.99, (id - 1) / 10)),
+    });
+    this.members.set(id, member);
+  }
+
+  /** The texts of all commands that a member has been given to apply. */
+  appliedTexts(id: number): string[] {
+    return this.member(id)
+      .applied.filter((entry) => entry.kind === EntryKind.command)
+      .map(textOf);
+  }
+}

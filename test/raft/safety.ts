@@ -1,0 +1,81 @@
+/** The paper's safety properties (figure 3), judged over all members while a test runs. */
+import type { Entry } from '../../src/raft/types.ts';
+import type { TestMember } from './member.ts';
+
+export class SafetyJudge {
+  readonly #leaderOfTerm = new Map<number, number>();
+  /** By index: what any member has applied. */
+  readonly #applied: (Entry | undefined)[] = [];
+
+  #highestCommit = 0;
+
+  /** State Machine Safety: nobody ever applies another entry at the same index; each member goes in order. */
+  applied(id: number, entry: Entry): void {
+    const known = this.#applied[entry.index];
+    if (known && !isSameEntry(known, entry)) {
+      throw new Error(`replica ${id} applied another entry at ${entry.index}: ${entry.term} after ${known.term}`);
+    }
+    this.#applied[entry.index] = entry;
+  }
+
+  /** Election Safety, and Leader Completeness: a leader's log holds everything that anybody has applied. */
+  observe(member: TestMember): void {
+    const { role, term, commitIndex } = member.raft.status();
+    this.#highestCommit = Math.max(this.#highestCommit, commitIndex);
+    if (role !== 'leader') return;
+    const other = this.#leaderOfTerm.get(term);
+    if (other === member.id) return;
+    if (other !== undefined) throw new Error(`replicas ${other} and ${member.id} both lead in term ${term}`);
+    this.#leaderOfTerm.set(term, member.id);
+    const log = member.log;
+    const first = log[0]?.index ?? 1;
+    for (const entry of this.#applied) {
+      if (!entry || entry.index < first || entry.term > term) continue;
+      const own = log[entry.index - first];
+      if (!own || !isSameEntry(own, entry)) throw new Error(`the leader of term ${term} lacks entry ${entry.index}`);
+    }
+  }
+
+  /** Log Matching: where two logs agree in index and term, all before agrees too. */
+  matchLogs(members: readonly TestMember[]): void {
+    for (const a of members) {
+      for (const b of members) {
+        if (a.id >= b.id) continue;
+        const [logA, logB] = [a.log, b.log];
+        let agree = false;
+        for (let position = Math.min(logA.length, logB.length) - 1; position >= 0; position--) {
+          const [entryA, entryB] = [logA[position] as Entry, logB[position] as Entry];
+          agree ||= entryA.term === entryB.term;
+          if (agree && !isSameEntry(entryA, entryB)) {
+            throw new Error(
+              `replicas ${a.id} and ${b.id} agree above index ${entryA.index}, but not there: ${termsOf(logA)} against ${termsOf(logB)}`,
+            );
+          }
+        }
+      }
+    }
+  }
+
+  /** The highest index that any member has ever known to be committed. */
+  get highestCommit(): number {
+    return this.#highestCommit;
+  }
+
+  /** How many terms have had a leader. */
+  get leaderCount(): number {
+    return this.#leaderOfTerm.size;
+  }
+
+  /** How many entries have been applied by anybody. */
+  get appliedCount(): number {
+    return Math.max(0, this.#applied.length - 1);
+  }
+}
+
+function isSameEntry(a: Entry, b: Entry): boolean {
+  return a.index === b.index && a.term === b.term && a.kind === b.kind && Buffer.compare(a.body, b.body) === 0;
+}
+
+function termsOf(log: readonly Entry[]): string {
+  return log.map((entry) => `${entry.index}@${entry.term}`).join(' ');
+}
