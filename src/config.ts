@@ -1,0 +1,237 @@
+/**
+ * The configuration's shape. Every limit and timeout of a node is named here, unit last, with its reason; `defaults`
+ * below are what a node runs with when nothing else is said. Checking and merging (flags over environment over file
+ * over default) is `cli/configuration.ts`.
+ */
+export interface FounderConfig {
+  readonly nodeId: string;
+  /** host:port that other nodes reach. */
+  readonly peer: string;
+  /** URL that clients reach, without a trailing slash. */
+  readonly http: string;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface BootstrapConfig {
+  /** How many partitions, for good: 1 to 4,096. */
+  readonly partitions: number;
+  /** Replicas of each partition: 1, 3, 5 or 7, at most the number of founders. */
+  readonly replicationFactor: number;
+  readonly nodes: readonly FounderConfig[];
+}
+
+export interface Config {
+  readonly nodeId: string;
+  readonly clusterName: string;
+  readonly dataDir: string;
+  readonly http: { readonly host: string; readonly port: number; readonly advertise: string };
+  readonly peer: { readonly host: string; readonly port: number; readonly advertise: string };
+  readonly labels: Readonly<Record<string, string>>;
+  readonly bootstrap: BootstrapConfig | undefined;
+  /** Says aloud that other machines may reach this node without TLS and tokens. */
+  readonly insecure: boolean;
+  readonly routing: 'redirect' | 'forward';
+  readonly raft: RaftConfig;
+  readonly storage: StorageConfig;
+  readonly transport: TransportConfig;
+  readonly limits: LimitsConfig;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+}
+
+export interface RaftConfig {
+  /** Length of one Raft tick. */
+  readonly tickMs: number;
+  readonly heartbeatTicks: number;
+  readonly electionTicksMin: number;
+  readonly electionTicksMax: number;
+  readonly appendBytesMax: number;
+  readonly inflightMessagesMax: number;
+  readonly inflightBytesMax: number;
+  readonly uncommittedBytesMax: number;
+  readonly applyBytesMax: number;
+  readonly logCacheBytesMax: number;
+  /** Messages that wait for one replica; more are dropped, and Raft repairs. */
+  readonly mailboxMessagesMax: number;
+  /** Requests that wait for one replica to propose, commit or confirm them; more are refused with 429. */
+  readonly pendingRequestsMax: number;
+  /** Rounds of step, persist and apply that one replica gets in a turn of the loop, so that a long catch-up starves no other. */
+  readonly readiesPerTurnMax: number;
+}
+
+export interface StorageConfig {
+  /** False only in tests that show what it protects: acknowledged writes are then lost by a power cut. */
+  readonly sync: boolean;
+  /** Applied changes wait at most this long for a log write to ride with. */
+  readonly stateFlushDelayMs: number;
+  /** Staged and not yet durable bytes above which proposals are refused. */
+  readonly pendingBytesMax: number;
+  /** Bytes in one LevelDB batch; what waits beyond goes in the next. */
+  readonly batchBytesMax: number;
+  /** LevelDB's memtable. Larger ones are merged into tables less often, and take longer to replay at a start. */
+  readonly writeBufferBytes: number;
+  /** One table on disk. Larger ones make fewer, longer merges. */
+  readonly tableBytesMax: number;
+  readonly blockCacheBytes: number;
+  /** Whether tables on disk are compressed (Snappy): less disk for more processor time. */
+  readonly compression: boolean;
+  /** Headers of the newest records of all partitions, kept so that a write need not read the database first; 0 for none. */
+  readonly headerCacheBytes: number;
+  /** True only in tests that cut the power: the length of each log file is noted after each fsync. */
+  readonly recordSyncPoints: boolean;
+}
+
+export interface TransportConfig {
+  /** Bytes queued to one peer; beyond it messages to that peer are dropped. */
+  readonly peerQueueBytesMax: number;
+  /** One frame's payload. Above `limits.valueBytesMax` plus `raft.appendBytesMax`. */
+  readonly frameBytesMax: number;
+  readonly connectTimeoutMs: number;
+  readonly handshakeTimeoutMs: number;
+  /** A connection on which nothing arrives for so long is closed: a black hole. Heartbeats flow far more often. */
+  readonly silenceTimeoutMs: number;
+  readonly reconnectDelayMsMin: number;
+  readonly reconnectDelayMsMax: number;
+  /** Inbound peer connections not yet past the handshake. */
+  readonly pendingConnectionsMax: number;
+  /** Requests to one peer that wait for an answer, and requests of one peer that this node works on. */
+  readonly requestsMax: number;
+  /** A node asks each peer "are you there?" so often; well below `silenceTimeoutMs`. */
+  readonly pingIntervalMs: number;
+  /** Kept above `peerQueueBytesMax` for votes, heartbeats and answers, so that entries never crowd them out. */
+  readonly controlReserveBytes: number;
+  /** Messages to one peer share a frame up to this size; one larger message has a frame of its own. */
+  readonly coalesceBytesMax: number;
+  /** One frame of a connection that has not shaken hands. */
+  readonly helloBytesMax: number;
+}
+
+export interface LimitsConfig {
+  readonly keyBytesMax: number;
+  readonly valueBytesMax: number;
+  /** JSON bodies. */
+  readonly jsonBytesMax: number;
+  readonly headerBytesMax: number;
+  /** The request target (path and query). Above three times `keyBytesMax`, which is a key wholly percent-encoded. */
+  readonly urlBytesMax: number;
+  /** A value's Content-Type. */
+  readonly contentTypeBytesMax: number;
+  readonly requestTimeoutMsDefault: number;
+  readonly requestTimeoutMsMax: number;
+  /** All headers must have arrived. */
+  readonly headersTimeoutMs: number;
+  /** The whole request must have arrived. */
+  readonly receiveTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  /** How often connections are checked against the three timeouts above: they hold to within this. */
+  readonly connectionCheckIntervalMs: number;
+  /** After refusing a body unread, the connection takes and drops what still comes for so long, so that the answer is not lost to a reset. */
+  readonly lingerTimeoutMs: number;
+  /** A body that nobody wants (of a GET, of a refused request) is read past up to so many bytes; a larger one costs the connection. */
+  readonly unreadBytesMax: number;
+  readonly connectionsMax: number;
+  /** Requests of one connection that are not yet answered; beyond it 429. */
+  readonly pipelinedRequestsMax: number;
+  /** Requests under way in one node; beyond it 429. */
+  readonly requestsMax: number;
+  /** A node that was asked to stop waits so long for what is under way. */
+  readonly drainTimeoutMs: number;
+  /** Forwarding ends after so many hops. */
+  readonly hopsMax: number;
+  /** A request waits so long for a leader that answers before it is refused with `no_leader`: longer than a usual election. */
+  readonly leaderWaitMsMax: number;
+  /** Pace at which a waiting request looks again for a leader that nobody told it of. */
+  readonly leaderRetryDelayMs: number;
+  /** A forwarded request is given so much less time than its caller has, so that the answer still gets back. */
+  readonly forwardReturnMs: number;
+  /** Deadlines are looked at so often: a caller waits at most this much beyond its own. */
+  readonly deadlineSweepMs: number;
+  /** A node that does not tell its status within this time is shown as unreachable. */
+  readonly statusTimeoutMs: number;
+  /** While the cluster is being founded: pause between two rounds of asking the other founders, and how long one may take to answer. */
+  readonly formationRetryDelayMs: number;
+  readonly formationRequestTimeoutMs: number;
+  /** Single-key requests may be answered in front of Express. */
+  readonly fastPath: boolean;
+}
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bootstrap'> = {
+  clusterName: 'dev',
+  labels: {},
+  insecure: false,
+  routing: 'redirect',
+  raft: {
+    tickMs: 50,
+    heartbeatTicks: 2,
+    electionTicksMin: 12,
+    electionTicksMax: 24,
+    appendBytesMax: 512 * KiB,
+    inflightMessagesMax: 64,
+    inflightBytesMax: 4 * MiB,
+    uncommittedBytesMax: 16 * MiB,
+    applyBytesMax: 2 * MiB,
+    logCacheBytesMax: 256 * KiB,
+    mailboxMessagesMax: 4096,
+    pendingRequestsMax: 4096,
+    readiesPerTurnMax: 8,
+  },
+  storage: {
+    sync: true,
+    stateFlushDelayMs: 20,
+    pendingBytesMax: 64 * MiB,
+    batchBytesMax: 8 * MiB,
+    writeBufferBytes: 32 * MiB,
+    tableBytesMax: 8 * MiB,
+    blockCacheBytes: 32 * MiB,
+    compression: false,
+    headerCacheBytes: 64 * MiB,
+    recordSyncPoints: false,
+  },
+  transport: {
+    peerQueueBytesMax: 32 * MiB,
+    frameBytesMax: 8 * MiB,
+    connectTimeoutMs: 1000,
+    handshakeTimeoutMs: 2000,
+    silenceTimeoutMs: 3000,
+    reconnectDelayMsMin: 20,
+    reconnectDelayMsMax: 1000,
+    pendingConnectionsMax: 64,
+    requestsMax: 4096,
+    pingIntervalMs: 1000,
+    controlReserveBytes: 256 * KiB,
+    coalesceBytesMax: 64 * KiB,
+    helloBytesMax: 4 * KiB,
+  },
+  limits: {
+    keyBytesMax: 1 * KiB,
+    valueBytesMax: 1 * MiB,
+    jsonBytesMax: 8 * MiB,
+    headerBytesMax: 16 * KiB,
+    urlBytesMax: 8 * KiB,
+    contentTypeBytesMax: 255,
+    requestTimeoutMsDefault: 5000,
+    requestTimeoutMsMax: 60_000,
+    headersTimeoutMs: 10_000,
+    receiveTimeoutMs: 30_000,
+    keepAliveTimeoutMs: 65_000,
+    connectionCheckIntervalMs: 1000,
+    lingerTimeoutMs: 1000,
+    unreadBytesMax: 64 * KiB,
+    connectionsMax: 10_000,
+    pipelinedRequestsMax: 128,
+    requestsMax: 4096,
+    drainTimeoutMs: 5000,
+    hopsMax: 1,
+    leaderWaitMsMax: 1500,
+    leaderRetryDelayMs: 50,
+    forwardReturnMs: 50,
+    deadlineSweepMs: 20,
+    statusTimeoutMs: 500,
+    formationRetryDelayMs: 50,
+    formationRequestTimeoutMs: 1000,
+    fastPath: true,
+  },
+  logLevel: 'info',
+};

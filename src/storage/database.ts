@@ -1,0 +1,28 @@
+/**
+ * What the group commit needs of a sorted key-value database: LevelDB in a node, a map in memory for tests and the
+ * simulator. Everything above it (formats, chains, order, recovery) is the same code for both.
+ */
+export interface Database {
+  /** The newest value that a completed batch wrote. The caller owns what it gets. */
+  get(key: Buffer): Buffer | undefined;
+  batch(): DatabaseBatch;
+  /** Records with from <= key <= to, in key order, or against it. */
+  scan(range: ScanRange): AsyncIterable<readonly [key: Buffer, value: Buffer]>;
+  close(): Promise<void>;
+}
+
+/** Changes that become durable together or not at all. */
+export interface DatabaseBatch {
+  /** Copies both before it returns. */
+  put(key: Buffer, value: Buffer): void;
+  delete(key: Buffer): void;
+  /** Resolves once the batch has been fsynced. After a rejection nothing is known of it. */
+  write(): Promise<void>;
+}
+
+export interface ScanRange {
+  readonly from: Buffer;
+  readonly to: Buffer;
+  readonly reverse?: boolean;
+  readonly limit?: number;
+}

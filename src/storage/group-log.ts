@@ -1,0 +1,159 @@
+import { assert } from '../assert.ts';
+import type { Entry, LogIndex, LogReader, Term } from '../raft/types.ts';
+import type { LogWrite, PartitionId } from '../replica/ports.ts';
+import { StorageDamage } from './damage.ts';
+import type { Database, DatabaseBatch } from './database.ts';
+import { indexKey, RecordKind } from './keys.ts';
+import { decodeEntry, encodeEntry, type ChainedEntry, type LogStart } from './records.ts';
+import type { Scratch } from './sealing.ts';
+
+/** The end of a chain: what the next entry's record must name as its predecessor. */
+export interface ChainPosition {
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly checksum: number;
+}
+
+/**
+ * One group's log: the durable part as Raft reads it, and its way into a batch. A write passes three stages, each in
+ * the order of the calls: `queued` when it is handed over, `encode` when its batch is made, `durable` after the fsync.
+ */
+export class GroupLog implements LogReader {
+  readonly #database: Database;
+  readonly #partition: PartitionId;
+  readonly #start: LogStart;
+  /** The last index once all that is queued is written. */
+  #queuedLast: LogIndex;
+  #encodedLast: ChainPosition;
+  /** Entries of the batch under way: not to be found in the database yet. */
+  #inBatch: ChainPosition[] = [];
+  /** What may be read: durable, and not cut off by a truncation that waits. */
+  #readableLast: LogIndex;
+  /** Where truncations cut that are not durable yet, oldest first. */
+  readonly #truncations: LogIndex[] = [];
+
+  constructor(options: {
+    readonly database: Database;
+    readonly partition: PartitionId;
+    readonly start: LogStart;
+    readonly last: ChainPosition;
+  }) {
+    this.#database = options.database;
+    this.#partition = options.partition;
+    this.#start = options.start;
+    this.#encodedLast = options.last;
+    this.#queuedLast = options.last.index;
+    this.#readableLast = options.last.index;
+  }
+
+  firstIndex(): LogIndex {
+    return this.#start.firstIndex;
+  }
+
+  lastIndex(): LogIndex {
+    return this.#readableLast;
+  }
+
+  term(index: LogIndex): Term | undefined {
+    if (index === this.#start.firstIndex - 1) return this.#start.previousTerm;
+    if (index < this.#start.firstIndex || index > this.#readableLast) return undefined;
+    return this.#read(index).entry.term;
+  }
+
+  entries(from: LogIndex, to: LogIndex, bytesMax: number): readonly Entry[] {
+    assert(
+      from >= this.#start.firstIndex,
+      () => `entry ${from} lies before the log's first, ${this.#start.firstIndex}`,
+    );
+    const end = Math.min(to, this.#readableLast);
+    const entries: Entry[] = [];
+    let bytes = 0;
+    let previous: ChainedEntry | undefined;
+    for (let index = from; index <= end; index = (index + 1) as LogIndex) {
+      const record = this.#read(index);
+      if (previous !== undefined) checkChain(this.#partition, previous, record);
+      bytes += record.entry.body.length;
+      if (bytes > bytesMax && entries.length > 0) break;
+      entries.push(record.entry);
+      previous = record;
+    }
+    return entries;
+  }
+
+  queued(write: LogWrite): void {
+    if (write.truncateFrom !== undefined) {
+      assert(write.truncateFrom >= this.#start.firstIndex, 'what was compacted is not truncated');
+      this.#truncations.push(write.truncateFrom);
+      this.#queuedLast = Math.min(this.#queuedLast, write.truncateFrom - 1) as LogIndex;
+      // Read from here on, these might already be gone or replaced by the batch that is being written.
+      this.#readableLast = Math.min(this.#readableLast, write.truncateFrom - 1) as LogIndex;
+    }
+    for (const entry of write.entries) {
+      assert(entry.index === this.#queuedLast + 1, () => `entry ${entry.index} appended after ${this.#queuedLast}`);
+      this.#queuedLast = entry.index;
+    }
+  }
+
+  /** Puts truncation and entries into `batch`. Returns the bytes put. */
+  encode(write: LogWrite, batch: DatabaseBatch, scratch: Scratch): number {
+    if (write.truncateFrom !== undefined) this.#truncate(write.truncateFrom, batch);
+    let bytes = 0;
+    for (const entry of write.entries) {
+      const record = encodeEntry(scratch, this.#partition, entry, this.#encodedLast.checksum);
+      batch.put(record.key, record.value);
+      bytes += record.key.length + record.value.length;
+      this.#encodedLast = { index: entry.index, term: entry.term, checksum: record.checksum };
+      this.#inBatch.push(this.#encodedLast);
+    }
+    return bytes;
+  }
+
+  durable(write: LogWrite): void {
+    this.#inBatch = [];
+    if (write.truncateFrom !== undefined) this.#truncations.shift();
+    const last = write.entries.at(-1)?.index;
+    if (last !== undefined)
+      this.#readableLast = Math.min(last, ...this.#truncations.map((from) => from - 1)) as LogIndex;
+  }
+
+  #truncate(from: LogIndex, batch: DatabaseBatch): void {
+    for (let index = from; index <= this.#encodedLast.index; index = (index + 1) as LogIndex) {
+      batch.delete(indexKey(this.#partition, RecordKind.logEntry, index));
+    }
+    if (from > this.#encodedLast.index) return;
+    this.#encodedLast = this.#positionAt((from - 1) as LogIndex);
+    this.#inBatch = this.#inBatch.filter((position) => position.index < from);
+  }
+
+  #positionAt(index: LogIndex): ChainPosition {
+    const { firstIndex, previousTerm: term, previousChecksum: checksum } = this.#start;
+    if (index === firstIndex - 1) return { index, term, checksum };
+    const inBatch = this.#inBatch.find((position) => position.index === index);
+    if (inBatch !== undefined) return inBatch;
+    // No other batch is under way while one is made, so what is not in this one is in the database.
+    const record = this.#read(index);
+    return { index, term: record.entry.term, checksum: record.checksum };
+  }
+
+  #read(index: LogIndex): ChainedEntry {
+    const key = indexKey(this.#partition, RecordKind.logEntry, index);
+    const value = this.#database.get(key);
+    if (value === undefined) {
+      throw new StorageDamage(`partition ${this.#partition}: log entry ${index} is missing`, this.#partition);
+    }
+    return decodeEntry(key, value);
+  }
+}
+
+/** Each entry's record names the checksum of the one before it: an entry that was replaced and came back does not fit. */
+export function checkChain(partition: PartitionId, previous: ChainedEntry, next: ChainedEntry): void {
+  const { index } = next.entry;
+  if (index !== previous.entry.index + 1) {
+    const missing = `log entries ${previous.entry.index + 1} to ${index - 1} are missing`;
+    throw new StorageDamage(`partition ${partition}: ${missing}`, partition);
+  }
+  if (next.previousChecksum !== previous.checksum || next.entry.term < previous.entry.term) {
+    const broken = `log entry ${index} does not follow the entry ${index - 1} that is stored`;
+    throw new StorageDamage(`partition ${partition}: ${broken}`, partition);
+  }
+}

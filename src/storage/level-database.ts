@@ -1,0 +1,78 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { ClassicLevel } from 'classic-level';
+import type { StorageConfig } from '../config.ts';
+import { StorageDamage } from './damage.ts';
+import { isLocked, lockedError, prepareDirectory } from './data-directory.ts';
+import type { Database, DatabaseBatch, ScanRange } from './database.ts';
+
+/** Opens a LevelDB, or makes it when `mayCreate`. Fails with a DataDirectoryError, or a StorageDamage when LevelDB itself finds its files wanting. */
+export async function openLevelDatabase(options: {
+  readonly directory: string;
+  readonly config: StorageConfig;
+  readonly mayCreate: boolean;
+}): Promise<Database> {
+  const { directory, config } = options;
+  // Opening below a path that can't be made never returns, so that is found out before.
+  prepareDirectory(directory);
+  if (!options.mayCreate && !fs.existsSync(path.join(directory, 'CURRENT'))) {
+    throw new StorageDamage(`${directory} held a database and holds none now`);
+  }
+  const level = new ClassicLevel<Buffer, Buffer>(directory, {
+    keyEncoding: 'buffer',
+    valueEncoding: 'buffer',
+    writeBufferSize: config.writeBufferBytes,
+    cacheSize: config.blockCacheBytes,
+    compression: config.compression,
+    maxFileSize: config.tableBytesMax,
+  });
+  try {
+    await level.open();
+  } catch (error) {
+    if (isLocked(error)) throw lockedError(directory, error);
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
+    throw new StorageDamage(`LevelDB can't open ${directory}: ${cause}`, undefined, { cause: error });
+  }
+  return {
+    get: (key) => level.getSync(key),
+    batch: () => new LevelBatch(level, config.sync),
+    scan: (range) => scan(level, range),
+    close: () => level.close(),
+  };
+}
+
+function scan(level: ClassicLevel<Buffer, Buffer>, range: ScanRange): AsyncIterable<readonly [Buffer, Buffer]> {
+  const { from, to, reverse = false, limit = -1 } = range;
+  return level.iterator({ gte: from, lte: to, reverse, limit, fillCache: false });
+}
+
+/**
+ * A chained batch: its native side copies each record as it is put, so records can be encoded one after the other in the
+ * same memory. Measured at 64 records of 300 bytes: 2 us of JavaScript a record with the encoding, where an array of
+ * operations takes 7 us.
+ */
+class LevelBatch implements DatabaseBatch {
+  readonly #batch: ReturnType<typeof makeBatch>;
+  readonly #sync: boolean;
+
+  constructor(level: ClassicLevel<Buffer, Buffer>, sync: boolean) {
+    this.#batch = makeBatch(level);
+    this.#sync = sync;
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    this.#batch.put(key, value);
+  }
+
+  delete(key: Buffer): void {
+    this.#batch.del(key);
+  }
+
+  write(): Promise<void> {
+    return this.#batch.write({ sync: this.#sync });
+  }
+}
+
+function makeBatch(level: ClassicLevel<Buffer, Buffer>) {
+  return level.batch();
+}

@@ -1,0 +1,182 @@
+/**
+ * The storage of a node without a disk, for tests and the simulator: the same formats, order and recovery as on LevelDB, over a
+ * map. Whoever drives it says when a batch is durable, when one fails, and when the power goes.
+ */
+import { assert } from '../assert.ts';
+import { defaults, type StorageConfig } from '../config.ts';
+import type { Clock, Storage } from '../replica/ports.ts';
+import type { Database, DatabaseBatch, ScanRange } from './database.ts';
+import { openGroupCommit } from './group-commit.ts';
+import type { HighWaterMark, Mark } from './high-water.ts';
+
+export interface MemoryStorageOptions {
+  /** True: each batch becomes durable by itself, in a later microtask. False: when `completeBatch` says so. */
+  readonly automatic: boolean;
+  readonly config?: StorageConfig;
+  readonly incarnation?: number;
+  /** Real timers when left out. */
+  readonly after?: Clock['after'];
+  readonly onFailure?: (error: unknown) => void;
+}
+
+export interface MemoryStorage extends Storage {
+  /** Whether a batch waits to be completed. */
+  batchUnderWay(): boolean;
+  /** The batch under way becomes durable; resolves once its `onDurable`s have run. */
+  completeBatch(): Promise<void>;
+  /** The batch under way fails; resolves once `onFailure` has run. */
+  failBatch(error: Error): Promise<void>;
+  /** The power goes: this storage is dead, and what comes back holds what was durable and nothing else. */
+  crash(overrides?: Partial<MemoryStorageOptions>): Promise<MemoryStorage>;
+  /** What a crash at this moment would come back as, while this storage goes on. */
+  openCopy(overrides?: Partial<MemoryStorageOptions>): Promise<MemoryStorage>;
+  /** The disk itself, keys as latin1: tests damage it between a crash and the next opening. */
+  readonly records: Map<string, Buffer>;
+}
+
+interface Disk {
+  readonly records: Map<string, Buffer>;
+  mark: Mark | undefined;
+}
+
+export async function openMemoryStorage(options: MemoryStorageOptions): Promise<MemoryStorage> {
+  return open(options, { records: new Map(), mark: undefined });
+}
+
+async function open(options: MemoryStorageOptions, disk: Disk): Promise<MemoryStorage> {
+  const database = new MemoryDatabase(disk.records, options.automatic);
+  const highWater: HighWaterMark = {
+    read: () => disk.mark,
+    write: (mark) => {
+      disk.mark = mark;
+    },
+    close: () => undefined,
+  };
+  const storage = await openGroupCommit({
+    database,
+    highWater,
+    config: options.config ?? defaults.storage,
+    incarnation: options.incarnation ?? 1,
+    after: options.after ?? afterRealTime,
+    onFailure: options.onFailure ?? throwFailure,
+  });
+  const openCopy = (overrides: Partial<MemoryStorageOptions> = {}): Promise<MemoryStorage> =>
+    open({ ...options, ...overrides }, { records: new Map(disk.records), mark: disk.mark });
+  return {
+    group: (partition) => storage.group(partition),
+    log: (partition) => storage.log(partition),
+    state: (partition) => storage.state(partition),
+    appendLog: (write, onDurable) => storage.appendLog(write, onDurable),
+    stageState: (partition, writes, machineState) => storage.stageState(partition, writes, machineState),
+    flush: () => storage.flush(),
+    pendingBytes: () => storage.pendingBytes(),
+    close: () => storage.close(),
+    batchUnderWay: () => database.batchUnderWay(),
+    completeBatch: () => database.settle(undefined),
+    failBatch: (error) => database.settle(error),
+    crash: (overrides) => {
+      database.cutOff();
+      return openCopy(overrides);
+    },
+    openCopy,
+    records: disk.records,
+  };
+}
+
+interface BatchUnderWay {
+  readonly apply: () => void;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+class MemoryDatabase implements Database {
+  readonly #records: Map<string, Buffer>;
+  readonly #automatic: boolean;
+  #underWay: BatchUnderWay | undefined;
+  #dead = false;
+
+  constructor(records: Map<string, Buffer>, automatic: boolean) {
+    this.#records = records;
+    this.#automatic = automatic;
+  }
+
+  get(key: Buffer): Buffer | undefined {
+    const value = this.#records.get(key.toString('latin1'));
+    return value === undefined ? undefined : Buffer.from(value);
+  }
+
+  batch(): DatabaseBatch {
+    const changes: [key: string, value: Buffer | undefined][] = [];
+    return {
+      put: (key, value) => void changes.push([key.toString('latin1'), Buffer.from(value)]),
+      delete: (key) => void changes.push([key.toString('latin1'), undefined]),
+      write: () => this.#write(changes),
+    };
+  }
+
+  async *scan(range: ScanRange): AsyncGenerator<readonly [Buffer, Buffer]> {
+    const from = range.from.toString('latin1');
+    const to = range.to.toString('latin1');
+    // One character a byte: strings compare as their bytes do.
+    const keys = [...this.#records.keys()].filter((key) => key >= from && key <= to).sort();
+    if (range.reverse === true) keys.reverse();
+    for (const key of keys.slice(0, range.limit)) {
+      const value = this.#records.get(key);
+      if (value !== undefined) yield [Buffer.from(key, 'latin1'), Buffer.from(value)];
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#dead = true;
+  }
+
+  batchUnderWay(): boolean {
+    return this.#underWay !== undefined;
+  }
+
+  async settle(error: Error | undefined): Promise<void> {
+    const batch = this.#underWay;
+    assert(batch !== undefined, 'a batch is under way');
+    this.#underWay = undefined;
+    if (error === undefined) batch.apply();
+    await new Promise<void>((settled) => {
+      if (error === undefined) batch.resolve();
+      else batch.reject(error);
+      // The storage's own continuation was registered first, so it has run when this one does.
+      queueMicrotask(() => queueMicrotask(settled));
+    });
+  }
+
+  /** Nothing reaches the disk from here on. */
+  cutOff(): void {
+    this.#dead = true;
+    this.#underWay = undefined;
+  }
+
+  #write(changes: readonly [string, Buffer | undefined][]): Promise<void> {
+    assert(this.#underWay === undefined, 'one batch is under way at a time');
+    const apply = (): void => {
+      for (const [key, value] of changes) {
+        if (value === undefined) this.#records.delete(key);
+        else this.#records.set(key, value);
+      }
+    };
+    return new Promise((resolve, reject) => {
+      if (this.#dead) return;
+      this.#underWay = { apply, resolve, reject };
+      if (!this.#automatic) return;
+      queueMicrotask(() => {
+        if (this.#underWay !== undefined) void this.settle(undefined);
+      });
+    });
+  }
+}
+
+const afterRealTime: Clock['after'] = (delayMs, callback) => {
+  const timer = setTimeout(callback, delayMs);
+  return () => clearTimeout(timer);
+};
+
+function throwFailure(error: unknown): void {
+  throw error;
+}

@@ -1,0 +1,142 @@
+/** The records of Raft and of the node. Golden bytes in `test/storage/records.test.ts` hold these layouts still. */
+import { readU64, writeU64 } from '../bytes.ts';
+import type { MachineState } from '../kv/types.ts';
+import type { Entry, EntryKind, HardState, LogIndex, ReplicaId, Term } from '../raft/types.ts';
+import type { PartitionId } from '../replica/ports.ts';
+import {
+  indexKeyBytes,
+  indexOfKey,
+  keyPrefixBytes,
+  nodePartition,
+  partitionOfKey,
+  RecordKind,
+  writeKeyPrefix,
+} from './keys.ts';
+import {
+  checksumBytes,
+  damagedRecord,
+  decodeNumbers,
+  encodeNumbers,
+  seal,
+  unseal,
+  version,
+  type EncodedRecord,
+  type Scratch,
+} from './sealing.ts';
+
+/** version, kind, term, predecessor's checksum */
+const entryHeaderBytes = 1 + 1 + 8 + 4;
+/** What a record adds to its body at most, for counting bytes before they are encoded. */
+export const recordOverheadBytes = indexKeyBytes + entryHeaderBytes + checksumBytes;
+
+/** The first entry still stored and what came before it, so that the chain and `term` reach one entry further back. */
+export interface LogStart {
+  readonly firstIndex: LogIndex;
+  /** Of the entry at `firstIndex - 1`; 0 and 0 at the beginning of a log. */
+  readonly previousTerm: Term;
+  readonly previousChecksum: number;
+}
+
+/** A log entry as stored, with its place in the chain. */
+export interface ChainedEntry {
+  readonly entry: Entry;
+  readonly previousChecksum: number;
+  readonly checksum: number;
+}
+
+/** One per batch, under a key of its own. See `batch-sequence.ts`. */
+export interface SequenceRecord {
+  /** 1 for the first batch of a database. */
+  readonly sequence: number;
+  /** The oldest sequence record still stored once this batch is. */
+  readonly firstSequence: number;
+  /** The start of the node that wrote it. */
+  readonly incarnation: number;
+  /** Keys and values in the batch, this record left out. */
+  readonly batchBytes: number;
+  readonly previousChecksum: number;
+}
+
+export function encodeEntry(
+  scratch: Scratch,
+  partition: PartitionId,
+  entry: Entry,
+  previousChecksum: number,
+): EncodedRecord {
+  const end = indexKeyBytes + entryHeaderBytes + entry.body.length;
+  const bytes = scratch.take(end + checksumBytes);
+  writeKeyPrefix(bytes, partition, RecordKind.logEntry);
+  writeU64(bytes, entry.index, keyPrefixBytes);
+  bytes[indexKeyBytes] = version;
+  bytes[indexKeyBytes + 1] = entry.kind;
+  writeU64(bytes, entry.term, indexKeyBytes + 2);
+  bytes.writeUInt32BE(previousChecksum, indexKeyBytes + 10);
+  bytes.set(entry.body, indexKeyBytes + entryHeaderBytes);
+  return seal(bytes, indexKeyBytes, end);
+}
+
+export function decodeEntry(key: Buffer, value: Buffer): ChainedEntry {
+  const partition = partitionOfKey(key);
+  const index = indexOfKey(key);
+  const checksum = unseal(key, value, entryHeaderBytes, () => `log entry ${index}`);
+  const kind = value[1] as EntryKind;
+  if (kind > 2) throw damagedRecord(partition, `log entry ${index}`, `has the unknown kind ${kind}`);
+  const term = readU64(value, 2) as Term;
+  const body = value.subarray(entryHeaderBytes, value.length - checksumBytes);
+  return { entry: { index, term, kind, body }, previousChecksum: value.readUInt32BE(10), checksum };
+}
+
+export function encodeHardState(scratch: Scratch, partition: PartitionId, state: HardState): EncodedRecord {
+  return encodeNumbers(scratch, partition, RecordKind.hardState, [state.currentTerm, state.votedFor]);
+}
+
+export function decodeHardState(key: Buffer, value: Buffer): HardState {
+  const [currentTerm, votedFor] = decodeNumbers(key, value, 2, 'hard state');
+  return { currentTerm: currentTerm as Term, votedFor: votedFor as ReplicaId };
+}
+
+export function encodeLogStart(scratch: Scratch, partition: PartitionId, start: LogStart): EncodedRecord {
+  const fields = [start.firstIndex, start.previousTerm, start.previousChecksum];
+  return encodeNumbers(scratch, partition, RecordKind.logStart, fields);
+}
+
+export function decodeLogStart(key: Buffer, value: Buffer): LogStart {
+  const [firstIndex, previousTerm, previousChecksum] = decodeNumbers(key, value, 3, 'log start');
+  return {
+    firstIndex: firstIndex as LogIndex,
+    previousTerm: previousTerm as Term,
+    previousChecksum: previousChecksum as number,
+  };
+}
+
+export function encodeMachineState(scratch: Scratch, partition: PartitionId, state: MachineState): EncodedRecord {
+  const fields = [state.appliedIndex, state.appliedTerm, state.logTime, state.keys, state.bytes];
+  return encodeNumbers(scratch, partition, RecordKind.machineState, fields);
+}
+
+export function decodeMachineState(key: Buffer, value: Buffer): MachineState {
+  const [appliedIndex = 0, appliedTerm = 0, logTime = 0, keys = 0, bytes = 0] = decodeNumbers(
+    key,
+    value,
+    5,
+    'machine state',
+  );
+  return { appliedIndex, appliedTerm, logTime, keys, bytes };
+}
+
+export function encodeSequence(scratch: Scratch, record: SequenceRecord): EncodedRecord {
+  const fields = [record.firstSequence, record.incarnation, record.batchBytes, record.previousChecksum];
+  return encodeNumbers(scratch, nodePartition, RecordKind.batchSequence, fields, record.sequence);
+}
+
+export function decodeSequence(key: Buffer, value: Buffer): SequenceRecord & { readonly checksum: number } {
+  const sequence: number = indexOfKey(key);
+  const [firstSequence = 0, incarnation = 0, batchBytes = 0, previousChecksum = 0] = decodeNumbers(
+    key,
+    value,
+    4,
+    `batch sequence ${sequence}`,
+  );
+  const checksum = value.readUInt32BE(value.length - checksumBytes);
+  return { sequence, firstSequence, incarnation, batchBytes, previousChecksum, checksum };
+}

@@ -1,0 +1,80 @@
+/** Small makers for storage tests. */
+import { assert } from '../../src/assert.ts';
+import type { MachineState, StateWrite, ValueRecord } from '../../src/kv/types.ts';
+import type { Entry, HardState, LogIndex, ReplicaId, Term } from '../../src/raft/types.ts';
+import type { LogWrite, PartitionId, Storage } from '../../src/replica/ports.ts';
+
+export const p1 = 1 as PartitionId;
+export const p2 = 2 as PartitionId;
+
+/** Ends the test where something that must be there is not. */
+export function present<T>(found: T | undefined): T {
+  assert(found !== undefined, 'something that must be there is not');
+  return found;
+}
+
+export function bytes(text: string): Buffer {
+  return Buffer.from(text);
+}
+
+export function entry(index: number, term: number, body = `entry ${index} of term ${term}`): Entry {
+  return { index: index as LogIndex, term: term as Term, kind: 1, body: bytes(body) };
+}
+
+export function entries(from: number, to: number, term: number): Entry[] {
+  return Array.from({ length: to - from + 1 }, (_, offset) => entry(from + offset, term));
+}
+
+export function hardState(term: number, vote = 1): HardState {
+  return { currentTerm: term as Term, votedFor: vote as ReplicaId };
+}
+
+export function logWrite(
+  partition: PartitionId,
+  parts: Partial<Omit<LogWrite, 'partition'>> & { truncate?: number },
+): LogWrite {
+  return {
+    partition,
+    hardState: parts.hardState,
+    truncateFrom: (parts.truncate as LogIndex | undefined) ?? parts.truncateFrom,
+    entries: parts.entries ?? [],
+  };
+}
+
+export function record(value: string, revision = 1): ValueRecord {
+  return { value: bytes(value), contentType: 'text/plain', revision, incarnation: 1, expiresAt: 0 };
+}
+
+export function put(key: string, value: string, revision = 1): StateWrite {
+  return { type: 'put', key: bytes(key), record: record(value, revision) };
+}
+
+export function del(key: string): StateWrite {
+  return { type: 'delete', key: bytes(key) };
+}
+
+export function machineState(appliedIndex: number, appliedTerm = 1): MachineState {
+  return { appliedIndex, appliedTerm, logTime: 1000 + appliedIndex, keys: appliedIndex, bytes: 10 * appliedIndex };
+}
+
+/** Hands a write over and waits until it is durable. */
+export function append(storage: Storage, write: LogWrite): Promise<void> {
+  return new Promise((resolve) => {
+    storage.appendLog(write, resolve);
+    storage.flush();
+  });
+}
+
+/** Entries as text, for comparing. */
+export function bodies(read: readonly Entry[]): string[] {
+  return read.map((one) => `${one.index}/${one.term} ${Buffer.from(one.body).toString()}`);
+}
+
+export function read(storage: Storage, partition: PartitionId, from: number, to: number): string[] {
+  return bodies(storage.log(partition).entries(from as LogIndex, to as LogIndex, 1e9));
+}
+
+export function value(storage: Storage, partition: PartitionId, key: string): string | undefined {
+  const found = storage.state(partition).get(bytes(key));
+  return found && Buffer.from(found.value).toString();
+}

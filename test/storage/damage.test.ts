@@ -1,0 +1,103 @@
+/**
+ * Real files, damaged: opening and reading them gives exactly what was acknowledged, or says what is wrong. Never a wrong,
+ * an older or a missing value. LevelDB itself opens most of these without a word.
+ */
+import { beforeAll, describe, expect, test } from 'vitest';
+import { present } from './building.ts';
+import { judge, smallDatabase, type Files } from './directories.ts';
+
+let files: Files;
+beforeAll(async () => {
+  files = await smallDatabase();
+});
+
+function nameOf(ending: RegExp): string {
+  const names = [...files.keys()].filter((name) => ending.test(name) && present(files.get(name)).length > 0);
+  expect(names).toHaveLength(1);
+  return present(names[0]);
+}
+
+function withFile(name: string, content: Buffer | undefined): Files {
+  const changed = new Map(files);
+  if (content === undefined) changed.delete(name);
+  else changed.set(name, content);
+  return changed;
+}
+
+function flipped(name: string, position: number): Files {
+  const content = Buffer.from(present(files.get(name)));
+  content[position] = present(content[position]) ^ (1 << (position % 8));
+  return withFile(name, content);
+}
+
+test('undamaged, everything acknowledged is there', async () => {
+  expect(await judge(files)).toBe('right');
+});
+
+describe('a flipped bit', () => {
+  test.each([
+    ['the log file', /\.log$/, 11],
+    ['the table file', /\.ldb$/, 5],
+    ['the manifest', /MANIFEST-\d+$/, 1],
+  ])('in %s is found wherever it is', async (_what, ending, step) => {
+    const name = nameOf(ending);
+    const verdicts: string[] = [];
+    for (let position = 0; position < present(files.get(name)).length; position += step) {
+      verdicts.push(await judge(flipped(name, position)));
+    }
+    expect(verdicts.length).toBeGreaterThan(50);
+    expect(verdicts.filter((verdict) => verdict === 'right')).toEqual([]);
+  });
+
+  test('in the high-water mark is nothing: it only ever proves, never accuses', async () => {
+    for (let position = 0; position < present(files.get('HIGHWATER')).length; position += 31) {
+      expect(await judge(flipped('HIGHWATER', position))).toBe('right');
+    }
+  });
+});
+
+describe('the log file', () => {
+  test('with a run of records lost in the middle: the gap is named', async () => {
+    const name = nameOf(/\.log$/);
+    const content = present(files.get(name));
+    const damaged = Buffer.from(content);
+    damaged.fill(0xff, Math.floor(content.length * 0.4), Math.floor(content.length * 0.5));
+    expect(await judge(withFile(name, damaged))).toMatch(
+      /^batches (\d+ to \d+ are missing|end at \d+, and 36 was acknowledged)$/,
+    );
+  });
+
+  test('cut short of the mark anywhere: what was acknowledged is missed', async () => {
+    const name = nameOf(/\.log$/);
+    const content = present(files.get(name));
+    for (let length = 0; length < content.length; length += 97) {
+      expect(await judge(withFile(name, content.subarray(0, length)))).toMatch(
+        /^batches end at \d+, and 36 was acknowledged$/,
+      );
+    }
+  });
+
+  test('gone altogether: what was acknowledged is missed', async () => {
+    expect(await judge(withFile(nameOf(/\.log$/), undefined))).toMatch(/was acknowledged|can't open/);
+  });
+});
+
+describe('files', () => {
+  test('without a high-water mark the rest is believed', async () => {
+    expect(await judge(withFile('HIGHWATER', undefined))).toBe('right');
+    expect(await judge(withFile('HIGHWATER', Buffer.from('FHW1 torn')))).toBe('right');
+  });
+
+  test('with the database gone, no empty one takes its place', async () => {
+    const mark = new Map([...files].filter(([name]) => name === 'HIGHWATER'));
+    expect(await judge(mark)).toMatch(/held a database and holds none now/);
+    expect(await judge(withFile('db/CURRENT', undefined))).toMatch(/held a database and holds none now/);
+  });
+
+  test('with a table cut or gone', async () => {
+    const name = nameOf(/\.ldb$/);
+    const content = present(files.get(name));
+    expect(await judge(withFile(name, content.subarray(0, 100)))).toMatch(/has 100 of \d+ bytes/);
+    expect(await judge(withFile(name, undefined))).toMatch(/is missing/);
+  });
+});

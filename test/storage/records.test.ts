@@ -1,0 +1,196 @@
+/**
+ * The formats on disk, byte by byte. They are final: a change here makes every data directory unreadable, so it comes with
+ * a new version byte and a way to read the old.
+ */
+import { describe, expect, test } from 'vitest';
+import { crc32 } from 'node:zlib';
+import type { LogIndex, ReplicaId, Term } from '../../src/raft/types.ts';
+import type { PartitionId } from '../../src/replica/ports.ts';
+import { encodeMark } from '../../src/storage/high-water.ts';
+import {
+  decodeEntry,
+  decodeHardState,
+  decodeLogStart,
+  decodeMachineState,
+  decodeSequence,
+  encodeEntry,
+  encodeHardState,
+  encodeLogStart,
+  encodeMachineState,
+  encodeSequence,
+} from '../../src/storage/records.ts';
+import { Scratch, type EncodedRecord } from '../../src/storage/sealing.ts';
+import { decodeValue, encodeValue } from '../../src/storage/value-record.ts';
+import { bytes, present } from './building.ts';
+
+const scratch = new Scratch();
+const anyChecksum: unknown = expect.any(Number);
+const partition = 0x01020304 as PartitionId;
+const entry = { index: 258 as LogIndex, term: 7 as Term, kind: 1 as const, body: bytes('put') };
+const value = {
+  value: bytes('world'),
+  contentType: 'text/plain',
+  revision: 258,
+  incarnation: 1,
+  expiresAt: 1_800_000_000_000,
+};
+
+const written: Record<
+  string,
+  {
+    encode: () => EncodedRecord;
+    decode: (key: Buffer, value: Buffer) => unknown;
+    key: string;
+    value: string;
+    content: unknown;
+  }
+> = {
+  'log entry': {
+    encode: () => encodeEntry(scratch, partition, entry, 0xdeadbeef),
+    decode: decodeEntry,
+    key: '01020304 04 0000000000000102',
+    //      version, kind, term, predecessor's checksum, body
+    value: '01 01 0000000000000007 deadbeef 707574',
+    content: { entry, previousChecksum: 0xdeadbeef, checksum: anyChecksum },
+  },
+  'hard state': {
+    encode: () => encodeHardState(scratch, partition, { currentTerm: 7 as Term, votedFor: 3 as ReplicaId }),
+    decode: decodeHardState,
+    key: '01020304 01',
+    value: '01 0000000000000007 0000000000000003',
+    content: { currentTerm: 7, votedFor: 3 },
+  },
+  'log start': {
+    encode: () =>
+      encodeLogStart(scratch, partition, {
+        firstIndex: 259 as LogIndex,
+        previousTerm: 7 as Term,
+        previousChecksum: 0xdeadbeef,
+      }),
+    decode: decodeLogStart,
+    key: '01020304 02',
+    value: '01 0000000000000103 0000000000000007 00000000deadbeef',
+    content: { firstIndex: 259, previousTerm: 7, previousChecksum: 0xdeadbeef },
+  },
+  'machine state': {
+    encode: () =>
+      encodeMachineState(scratch, partition, {
+        appliedIndex: 258,
+        appliedTerm: 7,
+        logTime: 1_700_000_000_000,
+        keys: 2,
+        bytes: 2 ** 53 - 1,
+      }),
+    decode: decodeMachineState,
+    key: '01020304 03',
+    //      version, applied index, applied term, log time, keys, bytes
+    value: '01 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff',
+    content: { appliedIndex: 258, appliedTerm: 7, logTime: 1_700_000_000_000, keys: 2, bytes: 2 ** 53 - 1 },
+  },
+  'value with everything': {
+    encode: () => encodeValue(scratch, partition, bytes('hello'), value),
+    decode: decodeValue,
+    key: '01020304 05 68656c6c6f',
+    //      version, flags, revision, incarnation, due at, content type, value
+    value: '01 03 0000000000000102 00000001 000001a3185c5000 000a 746578742f706c61696e 776f726c64',
+    content: value,
+  },
+  'value, bare and empty': {
+    encode: () =>
+      encodeValue(scratch, partition, bytes('h'), { ...value, value: bytes(''), contentType: '', expiresAt: 0 }),
+    decode: decodeValue,
+    key: '01020304 05 68',
+    value: '01 00 0000000000000102 00000001',
+    content: { ...value, value: bytes(''), contentType: '', expiresAt: 0 },
+  },
+  'batch sequence': {
+    encode: () =>
+      encodeSequence(scratch, {
+        sequence: 66,
+        firstSequence: 2,
+        incarnation: 5,
+        batchBytes: 4096,
+        previousChecksum: 0xdeadbeef,
+      }),
+    decode: decodeSequence,
+    key: 'ffffffff 06 0000000000000042',
+    //      version, first sequence kept, incarnation, batch bytes, predecessor's checksum
+    value: '01 0000000000000002 0000000000000005 0000000000001000 00000000deadbeef',
+    content: {
+      sequence: 66,
+      firstSequence: 2,
+      incarnation: 5,
+      batchBytes: 4096,
+      previousChecksum: 0xdeadbeef,
+      checksum: anyChecksum,
+    },
+  },
+};
+
+function fromHex(hex: string): Buffer {
+  return Buffer.from(hex.replaceAll(' ', ''), 'hex');
+}
+
+/** Content, then the CRC-32 over key and content. */
+function sealed(key: Buffer, content: Buffer): Buffer {
+  const checksum = Buffer.alloc(4);
+  checksum.writeUInt32BE(crc32(Buffer.concat([key, content])));
+  return Buffer.concat([content, checksum]);
+}
+
+describe.each(Object.entries(written))('%s', (_name, golden) => {
+  const key = fromHex(golden.key);
+  const stored = sealed(key, fromHex(golden.value));
+
+  test('is written as these bytes', () => {
+    const record = golden.encode();
+    expect(record.key.toString('hex')).toBe(key.toString('hex'));
+    expect(record.value.toString('hex')).toBe(stored.toString('hex'));
+    expect(record.checksum).toBe(stored.readUInt32BE(stored.length - 4));
+  });
+
+  test('is read back from them', () => {
+    expect(golden.decode(key, stored)).toEqual(golden.content);
+  });
+
+  test('is refused with any bit of it turned, cut anywhere, or under another key', () => {
+    const refused = (wrongKey: Buffer, wrongValue: Buffer): void =>
+      expect(() => golden.decode(wrongKey, wrongValue)).toThrow(expect.objectContaining({ name: 'StorageDamage' }));
+    for (let bit = 0; bit < 8 * stored.length; bit += 1) refused(key, turned(stored, bit));
+    for (let length = 0; length < stored.length; length += 1) refused(key, stored.subarray(0, length));
+    for (let bit = 0; bit < 8 * key.length; bit += 1) refused(turned(key, bit), stored);
+  });
+
+  test('of a version from the future is refused by name', () => {
+    const newer = sealed(key, Buffer.concat([Buffer.from([2]), fromHex(golden.value).subarray(1)]));
+    expect(() => golden.decode(key, newer)).toThrow(/has version 2, known is 1/);
+  });
+});
+
+function turned(bytes: Buffer, bit: number): Buffer {
+  const copy = Buffer.from(bytes);
+  copy[bit >> 3] = present(copy[bit >> 3]) ^ (1 << (bit & 7));
+  return copy;
+}
+
+test('these are the checksums, worked out once and for all', () => {
+  const checksums = Object.values(written).map((golden) => golden.encode().checksum.toString(16));
+  expect(checksums).toMatchInlineSnapshot(`
+    [
+      "6c19e0ac",
+      "8898d5a4",
+      "ac44241c",
+      "27a10465",
+      "76af01dc",
+      "2bf259c0",
+      "78188a75",
+    ]
+  `);
+});
+
+test('a slot of the high-water mark', () => {
+  //      "FHW1", batch, checksum of its sequence record, checksum of all that
+  expect(encodeMark({ sequence: 66, checksum: 0xdeadbeef }).toString('hex')).toMatchInlineSnapshot(
+    `"464857310000000000000042deadbeef73e44129"`,
+  );
+});
