@@ -1,0 +1,151 @@
+/** The words of routing: partitions, and what a request comes to. */
+import type { CommandResult, ValueRecord } from '../kv/types.ts';
+import type { LeaderHint, NodeId, PartitionId, ReplicaDescriptor } from '../replica/ports.ts';
+import type { Term } from '../raft/types.ts';
+
+/** A partition owns the hashes in [from, to], both included. All partitions together cover 0 to 2^32 - 1 without a gap. */
+export interface PartitionDescriptor {
+  readonly id: PartitionId;
+  readonly from: number;
+  readonly to: number;
+  /** Grows with every change of the range or its members; carried by commands and checked again at apply. */
+  readonly epoch: number;
+  /** Told apart from an earlier partition of the same range; part of ETags. Starts at 1. */
+  readonly incarnation: number;
+  readonly replicas: readonly ReplicaDescriptor[];
+  /** Campaigns first when the cluster is formed, so that leaderships start out even. */
+  readonly preferredLeader: NodeId;
+}
+
+/** A member of the cluster as the map knows it. `http` is a URL without a trailing slash, `peer` is host:port. */
+export interface NodeDescriptor {
+  readonly nodeId: NodeId;
+  readonly http: string;
+  readonly peer: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** What a front asks for. A write's `body` is the encoded command (`kv/command.ts`), encoded once. */
+export type KvRequest =
+  | { readonly type: 'read'; readonly key: Uint8Array }
+  | { readonly type: 'write'; readonly key: Uint8Array; readonly body: Buffer };
+
+export interface RequestOptions {
+  /** What to do when another node leads: tell the caller, or fetch the answer. */
+  readonly route: 'redirect' | 'forward';
+  /** On the monotonic clock. */
+  readonly deadlineAt: number;
+  /** How often the request was forwarded already; at `routing.hopsMax` it is forwarded no further. */
+  readonly hops: number;
+}
+
+/** Which partition answered, in which term. */
+export interface Origin {
+  readonly partition: PartitionId;
+  readonly term: Term;
+  /** The leader that answered. */
+  readonly nodeId: NodeId;
+}
+
+/**
+ * What a request came to. All but `done` and `unknown` mean: certainly not applied.
+ * `unknown`: it may be applied, now or later, once or never (writes only).
+ */
+export type KvOutcome =
+  | { readonly type: 'value'; readonly origin: Origin; readonly record: ValueRecord | undefined }
+  | { readonly type: 'done'; readonly origin: Origin; readonly result: Exclude<CommandResult, { type: 'wrong_epoch' }> }
+  | { readonly type: 'not_leader'; readonly partition: PartitionId; readonly hint: LeaderHint; readonly http: string }
+  | { readonly type: 'no_leader'; readonly partition: PartitionId; readonly detail: string }
+  | { readonly type: 'overloaded'; readonly partition: PartitionId; readonly detail: string }
+  | { readonly type: 'partition_stopped'; readonly partition: PartitionId; readonly detail: string }
+  | { readonly type: 'shutting_down' }
+  | { readonly type: 'unknown'; readonly partition: PartitionId; readonly detail: string };
+
+/** What a local replica made of a request; `not_leader` carries what it knows of the leader. */
+export type LocalOutcome =
+  | Exclude<KvOutcome, { type: 'not_leader' | 'no_leader' }>
+  | { readonly type: 'not_leader'; readonly partition: PartitionId; readonly hint: LeaderHint | undefined };
+
+/** The replicas of this node, as the router sees them. */
+export interface LocalReplicas {
+  hosts(partition: PartitionId): boolean;
+  /** What the local replica knows; undefined when none is known or it is not hosted. */
+  leader(partition: PartitionId): LeaderHint | undefined;
+  /** Runs the request on the local replica. Answers by `deadlineAt` at the latest. */
+  execute(partition: PartitionId, request: KvRequest, deadlineAt: number): Promise<LocalOutcome>;
+}
+
+/** One group as its node sees it. `matchIndex` of others is known to the leader only. */
+export interface ReplicaStatus {
+  readonly partition: PartitionId;
+  readonly nodeId: NodeId;
+  readonly role: 'leader' | 'follower' | 'learner';
+  readonly state: 'ok' | 'snapshot' | 'in_doubt' | 'stopped';
+  readonly term: number;
+  readonly leader: NodeId | undefined;
+  readonly lastIndex: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly keys: number;
+  readonly bytes: number;
+  readonly followers: readonly { readonly nodeId: NodeId; readonly matchIndex: number }[];
+}
+
+export type NodeState = 'up' | 'down' | 'joining' | 'draining' | 'removed';
+
+export interface ClusterStatus {
+  readonly clusterId: string;
+  readonly name: string;
+  readonly epoch: number;
+  readonly partitions: number;
+  readonly nodes: readonly (NodeDescriptor & {
+    readonly state: NodeState;
+    readonly leads: number;
+    readonly replicas: number;
+  })[];
+}
+
+export interface PartitionStatus {
+  readonly id: PartitionId;
+  readonly range: readonly [number, number];
+  readonly epoch: number;
+  readonly leader: NodeId | null;
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly replicas: readonly {
+    readonly nodeId: NodeId;
+    readonly role: ReplicaStatus['role'];
+    readonly matchIndex: number;
+    readonly lag: number;
+    readonly state: ReplicaStatus['state'] | 'unreachable';
+  }[];
+  readonly keys?: number;
+  readonly bytes?: number;
+}
+
+export interface KeyLocation {
+  readonly hash: number;
+  readonly partition: PartitionId;
+  readonly leader: NodeId | null;
+  readonly replicas: readonly NodeId[];
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** Why not, one line each; empty when ready. */
+  readonly reasons: readonly string[];
+}
+
+/** All that the HTTP front knows of a node. */
+export interface NodeFacade {
+  readonly nodeId: NodeId;
+  /** Monotonic ms, the clock of `deadlineAt`. */
+  nowMs(): number;
+  execute(request: KvRequest, options: RequestOptions): Promise<KvOutcome>;
+  locate(key: Uint8Array): KeyLocation;
+  nodeAddress(nodeId: NodeId): string | undefined;
+  clusterStatus(): Promise<ClusterStatus>;
+  partitionStatus(): Promise<readonly PartitionStatus[]>;
+  readiness(): Readiness;
+}

@@ -1,0 +1,106 @@
+/** Requests and answers: their layout behind the frame's header, and the table of those that wait. */
+import { decode, Encoder } from '@msgpack/msgpack';
+import type { Clock, RequestFailure } from '../replica/ports.ts';
+import { checkMsgpack } from './msgpack-check.ts';
+import { WireError, type WireReader } from './wire.ts';
+
+/** A request's kind travels behind one length byte. */
+export const kindBytesMax = 255;
+
+const encoder = new Encoder({ ignoreUndefined: true });
+
+/** Properties that are undefined are left out. Throws for what msgpack can't carry (functions, cycles, symbols). */
+export function encodePayload(payload: unknown): Uint8Array {
+  return encoder.encode(payload);
+}
+
+/** The rest of the frame as one msgpack value. Byte strings in it are views on a copy made here, not on the frame. */
+export function decodePayload(reader: WireReader): unknown {
+  const bytes = Buffer.from(reader.view(reader.remaining()));
+  checkMsgpack(bytes);
+  try {
+    return decode(bytes);
+  } catch (error) {
+    throw new WireError(`msgpack: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** An Error too, so that it carries a stack where it surfaces unhandled. */
+export function requestFailure({ sent, reason }: { sent: boolean; reason: string }): Error & RequestFailure {
+  return Object.assign(new Error(reason), { type: 'request_failure' as const, sent, reason });
+}
+
+interface WaitingRequest {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (failure: RequestFailure) => void;
+  readonly cancelTimeout: () => void;
+  /** Some of its bytes may have left. Never goes back to false. */
+  sent: boolean;
+}
+
+/** The requests of one connection that wait for their answers. Each is settled exactly once. */
+export class RequestTable {
+  readonly #clock: Clock;
+  readonly #waiting = new Map<number, WaitingRequest>();
+  #unsent: WaitingRequest[] = [];
+  #lastId = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  /** A number that no waiting request has. There are far fewer of them than 2^32. */
+  nextId(): number {
+    do {
+      this.#lastId = (this.#lastId + 1) >>> 0;
+    } while (this.#waiting.has(this.#lastId));
+    return this.#lastId;
+  }
+
+  /** The request is queued, and not yet sent. The promise settles by `timeoutMs` at the latest. */
+  add(id: number, timeoutMs: number): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const cancelTimeout = this.#clock.after(timeoutMs, () => {
+        // Safety: if it is still queued, it leaves with the next flush and may be acted upon, so it is not "not sent".
+        request.sent = true;
+        this.fail(id, `no answer within ${timeoutMs} ms`);
+      });
+      const request = { resolve, reject, cancelTimeout, sent: false };
+      this.#waiting.set(id, request);
+      this.#unsent.push(request);
+    });
+  }
+
+  /** Everything queued so far was handed to the socket. */
+  markSent(): void {
+    if (this.#unsent.length === 0) return;
+    for (const request of this.#unsent) request.sent = true;
+    this.#unsent = [];
+  }
+
+  /** An answer to a request that has timed out finds nobody, which is fine. */
+  settle(id: number, value: unknown): void {
+    this.#remove(id)?.resolve(value);
+  }
+
+  fail(id: number, reason: string): void {
+    const request = this.#remove(id);
+    request?.reject(requestFailure({ sent: request.sent, reason }));
+  }
+
+  failAll(reason: string): void {
+    for (const id of [...this.#waiting.keys()]) this.fail(id, reason);
+  }
+
+  #remove(id: number): WaitingRequest | undefined {
+    const request = this.#waiting.get(id);
+    if (request === undefined) return undefined;
+    this.#waiting.delete(id);
+    request.cancelTimeout();
+    return request;
+  }
+}
