@@ -1,0 +1,191 @@
+/**
+ * The one description of every configuration key: its type, its range and how it reads in an error. `config.ts` has the
+ * shape, the reasons and the defaults; a test holds both to the same keys.
+ */
+export type Schema = Section | Leaf;
+
+/** A group of keys with a fixed set of names. */
+export interface Section {
+  readonly type: 'object';
+  readonly properties: Readonly<Record<string, Schema>>;
+}
+
+/** One key: what `--set`, one environment variable and one line of `flotilla config` speak of. */
+export interface Leaf {
+  /** How the text of a flag or variable is read: `json` for lists and maps. */
+  readonly reads: 'text' | 'number' | 'boolean' | 'json';
+  /** Completes "expected …" in an error. */
+  readonly expected: string;
+  /** What ajv checks. */
+  readonly check: Readonly<Record<string, unknown>>;
+}
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+const minuteMs = 60_000;
+
+export const nodeIdPattern = '^[A-Za-z0-9._-]{1,64}$';
+const hostPortPattern = '^(\\[[0-9A-Fa-f:.]+\\]|[^\\s:/\\[\\]]+):[1-9][0-9]{0,4}$';
+const httpUrlPattern = '^http://(\\[[0-9A-Fa-f:.]+\\]|[^\\s:/\\[\\]]+)(:[1-9][0-9]{0,4})?$';
+
+const text = (expected: string, check: Readonly<Record<string, unknown>>): Leaf => ({
+  reads: 'text',
+  expected,
+  check: { type: 'string', ...check },
+});
+const whole = (minimum: number, maximum: number, unit = ''): Leaf => ({
+  reads: 'number',
+  expected: `a whole number from ${minimum} to ${maximum}${unit && ` ${unit}`}`,
+  check: { type: 'integer', minimum, maximum },
+});
+const milliseconds = (minimum: number, maximum: number): Leaf => whole(minimum, maximum, 'milliseconds');
+const bytes = (minimum: number, maximum: number): Leaf => whole(minimum, maximum, 'bytes');
+const boolean: Leaf = { reads: 'boolean', expected: 'true or false', check: { type: 'boolean' } };
+const oneOf = (...values: readonly (string | number)[]): Leaf => ({
+  reads: typeof values[0] === 'number' ? 'number' : 'text',
+  expected: `one of ${values.join(', ')}`,
+  check: { enum: values },
+});
+const section = (properties: Readonly<Record<string, Schema>>): Section => ({ type: 'object', properties });
+
+const nodeId = text('1 to 64 of the characters A-Z a-z 0-9 . _ -', { pattern: nodeIdPattern });
+const host = text('a host name or address', { minLength: 1, maxLength: 255, pattern: '^[^\\s/]+$' });
+const port = whole(1, 65_535);
+const hostPort = text('host:port', { pattern: hostPortPattern });
+const httpUrl = text('a URL like http://host:7001, without a path or trailing slash', { pattern: httpUrlPattern });
+const labels: Leaf = {
+  reads: 'json',
+  expected: 'names with text values, like { "zone": "a" }',
+  check: { type: 'object', maxProperties: 64, additionalProperties: { type: 'string', maxLength: 256 } },
+};
+
+/** The founders' list is one key: it is given as a whole. Its entries' fields are checked by `founderFields`. */
+const founders: Leaf = {
+  reads: 'json',
+  expected: '1 to 256 founding nodes, each { "nodeId", "peer": "host:port", "http": "http://host:port", "labels"? }',
+  check: {
+    type: 'array',
+    minItems: 1,
+    maxItems: 256,
+    items: {
+      type: 'object',
+      required: ['nodeId', 'peer', 'http'],
+      additionalProperties: false,
+      properties: { nodeId: nodeId.check, peer: hostPort.check, http: httpUrl.check, labels: labels.check },
+    },
+  },
+};
+
+/** How the fields within one founder read in an error. */
+export const founderFields: Readonly<Record<string, Leaf>> = { nodeId, peer: hostPort, http: httpUrl, labels };
+
+export const configSchema: Section = section({
+  nodeId,
+  clusterName: text('1 to 64 of the characters A-Z a-z 0-9 . _ -', { pattern: nodeIdPattern }),
+  dataDir: text('a directory', { minLength: 1, maxLength: 4096 }),
+  http: section({ host, port, advertise: httpUrl }),
+  peer: section({ host, port, advertise: hostPort }),
+  labels,
+  bootstrap: section({ partitions: whole(1, 4096), replicationFactor: oneOf(1, 3, 5, 7), nodes: founders }),
+  join: {
+    reads: 'json',
+    expected: 'an empty list, for now: joining a running cluster is not in this version',
+    check: { type: 'array', maxItems: 0 },
+  },
+  insecure: boolean,
+  routing: oneOf('redirect', 'forward'),
+  raft: section({
+    tickMs: milliseconds(1, 1000),
+    heartbeatTicks: whole(1, 1000),
+    electionTicksMin: whole(3, 10_000),
+    electionTicksMax: whole(4, 20_000),
+    appendBytesMax: bytes(1 * KiB, 64 * MiB),
+    inflightMessagesMax: whole(1, 65_536),
+    inflightBytesMax: bytes(1 * KiB, 1 * GiB),
+    uncommittedBytesMax: bytes(1 * KiB, 1 * GiB),
+    applyBytesMax: bytes(1 * KiB, 1 * GiB),
+    logCacheBytesMax: bytes(0, 1 * GiB),
+    mailboxMessagesMax: whole(16, 1_048_576),
+    pendingRequestsMax: whole(1, 1_048_576),
+    readiesPerTurnMax: whole(1, 1024),
+  }),
+  storage: section({
+    sync: boolean,
+    compression: boolean,
+    recordSyncPoints: boolean,
+    stateFlushDelayMs: milliseconds(0, 10_000),
+    pendingBytesMax: bytes(1 * MiB, 4 * GiB),
+    batchBytesMax: bytes(64 * KiB, 256 * MiB),
+    writeBufferBytes: bytes(1 * MiB, 1 * GiB),
+    tableBytesMax: bytes(1 * MiB, 1 * GiB),
+    blockCacheBytes: bytes(0, 64 * GiB),
+    headerCacheBytes: bytes(0, 64 * GiB),
+  }),
+  transport: section({
+    peerQueueBytesMax: bytes(1 * MiB, 4 * GiB),
+    frameBytesMax: bytes(64 * KiB, 256 * MiB),
+    connectTimeoutMs: milliseconds(10, minuteMs),
+    handshakeTimeoutMs: milliseconds(10, minuteMs),
+    silenceTimeoutMs: milliseconds(50, 10 * minuteMs),
+    reconnectDelayMsMin: milliseconds(1, minuteMs),
+    reconnectDelayMsMax: milliseconds(1, 10 * minuteMs),
+    pendingConnectionsMax: whole(1, 65_536),
+    requestsMax: whole(1, 1_048_576),
+    pingIntervalMs: milliseconds(10, minuteMs),
+    controlReserveBytes: bytes(1 * KiB, 64 * MiB),
+    coalesceBytesMax: bytes(1 * KiB, 64 * MiB),
+    helloBytesMax: bytes(256, 64 * KiB),
+  }),
+  limits: section({
+    keyBytesMax: bytes(1, 64 * KiB),
+    valueBytesMax: bytes(1, 64 * MiB),
+    unreadBytesMax: bytes(0, 1 * GiB),
+    jsonBytesMax: bytes(1 * KiB, 256 * MiB),
+    headerBytesMax: bytes(1 * KiB, 1 * MiB),
+    urlBytesMax: bytes(256, 1 * MiB),
+    contentTypeBytesMax: bytes(1, 4 * KiB),
+    requestTimeoutMsDefault: milliseconds(1, 10 * minuteMs),
+    requestTimeoutMsMax: milliseconds(1, 10 * minuteMs),
+    headersTimeoutMs: milliseconds(1, 10 * minuteMs),
+    receiveTimeoutMs: milliseconds(1, 60 * minuteMs),
+    keepAliveTimeoutMs: milliseconds(1, 60 * minuteMs),
+    connectionCheckIntervalMs: milliseconds(10, minuteMs),
+    lingerTimeoutMs: milliseconds(0, minuteMs),
+    connectionsMax: whole(1, 1_000_000),
+    pipelinedRequestsMax: whole(1, 65_536),
+    requestsMax: whole(1, 1_000_000),
+    drainTimeoutMs: milliseconds(0, 10 * minuteMs),
+    hopsMax: whole(0, 1),
+    leaderWaitMsMax: milliseconds(0, 10 * minuteMs),
+    leaderRetryDelayMs: milliseconds(1, minuteMs),
+    forwardReturnMs: milliseconds(0, minuteMs),
+    deadlineSweepMs: milliseconds(1, 1000),
+    statusTimeoutMs: milliseconds(1, minuteMs),
+    formationRetryDelayMs: milliseconds(1, minuteMs),
+    formationRequestTimeoutMs: milliseconds(1, minuteMs),
+    fastPath: boolean,
+  }),
+  logLevel: oneOf('debug', 'info', 'warn', 'error'),
+});
+
+export function isSection(schema: Schema): schema is Section {
+  return 'properties' in schema;
+}
+
+/** Every key by its dotted path, in the order of the schema. */
+export const configKeys: ReadonlyMap<string, Leaf> = new Map(leaves(configSchema, ''));
+
+function leaves(schema: Section, prefix: string): [string, Leaf][] {
+  return Object.entries(schema.properties).flatMap(([name, child]): [string, Leaf][] =>
+    isSection(child) ? leaves(child, `${prefix}${name}.`) : [[`${prefix}${name}`, child]],
+  );
+}
+
+/** `raft.tickMs` is `FLOTILLA_RAFT_TICK_MS`. */
+export function environmentName(path: string): string {
+  return `FLOTILLA_${path
+    .replace(/([a-z])([A-Z])/g, '$1_$2')
+    .replaceAll('.', '_')
+    .toUpperCase()}`;
+}

@@ -1,0 +1,59 @@
+/** What a request came to, where it is no success, as a problem. */
+import { assert, unreachable } from '../assert.ts';
+import type { KvOutcome } from '../cluster/types.ts';
+import { failure, type Failure } from './failure.ts';
+
+const retryAfter = ['Retry-After', '1'] as const;
+
+/** `target` is the raw path and query, which a redirect repeats. */
+export function outcomeFailure(outcome: KvOutcome, kind: 'read' | 'write', target: string): Failure {
+  switch (outcome.type) {
+    case 'not_leader':
+      return notLeader(outcome, target);
+    case 'no_leader':
+    case 'partition_stopped':
+    case 'overloaded':
+      return unavailable(outcome.type, outcome.detail, outcome.partition);
+    case 'shutting_down':
+      return failure('shutting_down', 'This node is shutting down; ask another one.', { headers: retryAfter });
+    case 'unknown':
+      // A read changes nothing, so nothing about it can be in doubt: it found no leader in time.
+      if (kind === 'read') return unavailable('no_leader', outcome.detail, outcome.partition);
+      return failure('outcome_unknown', outcome.detail, {
+        partition: outcome.partition,
+        headers: ['Flotilla-Partition', String(outcome.partition)],
+      });
+    case 'value':
+    case 'done':
+      assert(false, () => `a ${kind} came to ${outcome.type}, which answers something else`);
+      break;
+    default:
+      return unreachable(outcome);
+  }
+}
+
+function notLeader(outcome: Extract<KvOutcome, { type: 'not_leader' }>, target: string): Failure {
+  const { hint, http, partition } = outcome;
+  return failure('not_leader', `This key is led by ${hint.nodeId}. Add -L to curl, or ?route=forward.`, {
+    partition,
+    leader: hint.nodeId,
+    headers: [
+      'Location',
+      `${http}${target}`,
+      'Flotilla-Leader',
+      hint.nodeId,
+      'Flotilla-Partition',
+      String(partition),
+      'Flotilla-Term',
+      String(hint.term),
+    ],
+  });
+}
+
+function unavailable(
+  code: 'no_leader' | 'partition_stopped' | 'overloaded',
+  detail: string,
+  partition: number,
+): Failure {
+  return failure(code, detail, { partition, headers: ['Flotilla-Partition', String(partition), ...retryAfter] });
+}

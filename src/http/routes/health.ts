@@ -1,0 +1,17 @@
+/** Whether the process lives, and whether it serves all its partitions. */
+import type { Route } from './route.ts';
+
+export const healthRoutes: readonly Route[] = [
+  {
+    path: '/livez',
+    answer: (context, exchange) => exchange.json(200, { status: 'ok', nodeId: context.node.nodeId }),
+  },
+  {
+    path: '/readyz',
+    answer: (context, exchange) => {
+      const { ready, reasons } = context.node.readiness();
+      const body = { status: ready ? 'ready' : 'not_ready', nodeId: context.node.nodeId, reasons };
+      exchange.json(ready ? 200 : 503, body, ready ? [] : ['Retry-After', '1']);
+    },
+  },
+];

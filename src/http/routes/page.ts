@@ -1,0 +1,29 @@
+/** The page at `/`. */
+import { page } from '../../dashboard/page.ts';
+import type { Route } from './route.ts';
+
+const body = Buffer.from(page.html);
+
+export const pageRoutes: readonly Route[] = [
+  {
+    path: '/',
+    answer: (_context, exchange) => {
+      exchange.answer(
+        200,
+        [
+          'Content-Type',
+          'text/html; charset=utf-8',
+          'Cache-Control',
+          'no-store',
+          'Content-Security-Policy',
+          page.contentSecurityPolicy,
+          'X-Content-Type-Options',
+          'nosniff',
+          'Referrer-Policy',
+          'no-referrer',
+        ],
+        body,
+      );
+    },
+  },
+];

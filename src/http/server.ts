@@ -1,0 +1,190 @@
+/** The HTTP listener of a node: its limits, its connections, and how it drains. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { NodeFacade } from '../cluster/types.ts';
+import type { Config } from '../config.ts';
+import type { Logger } from '../logger.ts';
+import { createApplication, type Application } from './application.ts';
+import { answerBrokenRequest } from './broken-request.ts';
+import { Connection } from './connection.ts';
+import { Exchange, type ExchangeHost } from './exchange.ts';
+import { failure } from './failure.ts';
+import { maybeHandleFast } from './fast-path.ts';
+import type { FrontContext } from './front-context.ts';
+import { allowAll, checkAdmission, checkRequest } from './gate.ts';
+import { RequestIds } from './request-ids.ts';
+
+export interface HttpServer {
+  /** Where it listens, without a trailing slash. */
+  readonly url: string;
+  /** How many client connections are open now. */
+  connections(): number;
+  /** Takes no more, lets what is under way finish for up to `graceMs`, then cuts the rest off. Never rejects. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** The listener could not be opened; the message is fit for the start-up line. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+  /** The system's word for it, such as EADDRINUSE. */
+  readonly code: string;
+
+  constructor(message: string, code: string, cause: unknown) {
+    super(message, { cause });
+    this.code = code;
+  }
+}
+
+/** Listens on `config.http`; port 0 takes a free one. Rejects with a `ListenError`. */
+export async function startHttp(options: {
+  readonly node: NodeFacade;
+  readonly config: Config;
+  readonly logger: Logger;
+}): Promise<HttpServer> {
+  const front = new Front(options);
+  const { host } = options.config.http;
+  const port = await listen(front.server, host, options.config.http.port);
+  // A connection that could not be taken in (no file descriptors left) is no reason to stop serving the others.
+  front.server.on('error', (error) => options.logger.error({ err: error }, 'the HTTP listener met an error'));
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    connections: () => front.openConnections,
+    close: (graceMs) => front.close(graceMs),
+  };
+}
+
+/** Owns the listener, its connections and the count of requests under way. */
+class Front implements ExchangeHost {
+  readonly server: Server;
+  readonly nodeId: string;
+  readonly lingerTimeoutMs: number;
+  readonly unreadBytesMax: number;
+  readonly #context: FrontContext;
+  readonly #application: Application;
+  readonly #connections = new Map<Socket, Connection>();
+  readonly #requestIds = new RequestIds();
+  #requests = 0;
+  #draining = false;
+
+  constructor(context: FrontContext) {
+    this.#context = context;
+    this.nodeId = context.node.nodeId;
+    this.lingerTimeoutMs = context.config.limits.lingerTimeoutMs;
+    this.unreadBytesMax = context.config.limits.unreadBytesMax;
+    this.#application = createApplication(context);
+    this.server = createServer(serverOptions(context.config.limits));
+    this.server.maxConnections = context.config.limits.connectionsMax;
+    // The bytes of all headers are bounded; a bound on their number would drop the rest in silence.
+    this.server.maxHeadersCount = 0;
+    this.#listen();
+  }
+
+  draining(): boolean {
+    return this.#draining;
+  }
+
+  newRequestId(): string {
+    return this.#requestIds.next();
+  }
+
+  finished(exchange: Exchange): void {
+    this.#requests -= 1;
+    const { connection } = exchange;
+    if (exchange.entered) connection.leave();
+  }
+
+  get openConnections(): number {
+    return this.#connections.size;
+  }
+
+  async close(graceMs: number): Promise<void> {
+    this.#draining = true;
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    // Connections with a request under way are closed by its answer, which says so.
+    for (const connection of this.#connections.values()) {
+      if (connection.unanswered === 0) connection.socket.destroySoon();
+    }
+    const cutOff = setTimeout(() => this.server.closeAllConnections(), graceMs);
+    await closed;
+    clearTimeout(cutOff);
+  }
+
+  #listen(): void {
+    const { server } = this;
+    server.on('connection', (socket) => {
+      this.#connections.set(socket, new Connection(socket, (exchange) => this.#serve(exchange)));
+      socket.once('close', () => this.#connections.delete(socket));
+    });
+    server.on('request', (request, response) => this.#accept(request, response, false));
+    server.on('checkContinue', (request, response) => this.#accept(request, response, true));
+    server.on('checkExpectation', (request, response) => {
+      const exchange = this.#begin(request, response, true);
+      if (exchange === undefined) return;
+      exchange.problem(failure('expectation_failed', 'The only expectation that is understood is 100-continue.'));
+    });
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      const connection = this.#connections.get(socket as Socket);
+      if (connection === undefined) socket.destroy();
+      else answerBrokenRequest({ error, connection, host: this });
+    });
+    server.on('drop', () => {
+      this.#context.logger.warn(
+        { connectionsMax: server.maxConnections },
+        'HTTP connection refused: too many are open',
+      );
+    });
+  }
+
+  #begin(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): Exchange | undefined {
+    const connection = this.#connections.get(request.socket);
+    // After a last answer nothing more is served on a connection (RFC 9112, section 9.6).
+    if (connection === undefined || connection.closing) return undefined;
+    this.#requests += 1;
+    return new Exchange({ request, response, connection, awaitsContinue, host: this });
+  }
+
+  #accept(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
+    const exchange = this.#begin(request, response, awaitsContinue);
+    if (exchange === undefined) return;
+    const load = { draining: this.#draining, requests: this.#requests };
+    const refusal = checkAdmission(this.#context.config.limits, exchange, load);
+    if (refusal === undefined) exchange.connection.enter(exchange);
+    else exchange.problem(refusal);
+  }
+
+  #serve(exchange: Exchange): void {
+    // It waited for its turn, and the client is gone: nothing of it was begun, nobody is there to be told.
+    if (exchange.connection.socket.destroyed) return exchange.abandon();
+    const refusal = checkRequest(this.#context.config.limits, allowAll, exchange);
+    if (refusal !== undefined) return exchange.problem(refusal);
+    if (!maybeHandleFast(this.#context, exchange)) this.#application(exchange);
+  }
+}
+
+function serverOptions(limits: Config['limits']): Parameters<typeof createServer>[0] & object {
+  return {
+    maxHeaderSize: limits.headerBytesMax,
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: limits.receiveTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    connectionsCheckingInterval: limits.connectionCheckIntervalMs,
+    // Checked with our own words in `gate.ts`.
+    requireHostHeader: false,
+    noDelay: true,
+  };
+}
+
+function listen(server: Server, host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const refuse = (error: NodeJS.ErrnoException): void => {
+      const code = error.code ?? 'unknown';
+      const reason = code === 'EADDRINUSE' ? 'the port is in use' : error.message;
+      reject(new ListenError(`the HTTP listener cannot open ${host}:${port}: ${reason}`, code, error));
+    };
+    server.once('error', refuse);
+    server.listen(port, host, () => {
+      server.off('error', refuse);
+      resolve((server.address() as AddressInfo).port);
+    });
+  });
+}

@@ -1,0 +1,109 @@
+/**
+ * The entry of every process: `dist/main.js <command>`. It hands the command line what runs one node, so that only a
+ * node loads what a node needs. Exit codes: 0 asked to stop, 1 could not start, 2 wrong usage or configuration, 70 a
+ * bug, 74 the disk failed, 128 + n stopped at once by signal n.
+ */
+import { runCommandLine, type NodeStart } from './cli/program.ts';
+import { onStopRequest } from './cli/stop-signals.ts';
+import { AssertionError } from './assert.ts';
+import type { Logger } from './logger.ts';
+import type { RunningNode } from './node/node.ts';
+
+const exitCodes = { startFailed: 1, bug: 70, diskFailed: 74 } as const;
+
+/** Beyond `drainTimeoutMs`, for what the disk still has to take. */
+const closeTimeoutMs = 5000;
+
+ignoreBrokenPipes();
+await runCommandLine(process.argv.slice(2), runNode);
+
+/** Resolves once the node serves; the process then lives until it is asked to stop. */
+async function runNode({ config, notices }: NodeStart): Promise<void> {
+  const parts = loadParts();
+  const { createLogger } = await import('./logger.ts');
+  const logger = createLogger({ nodeId: config.nodeId, level: config.logLevel, pretty: process.stderr.isTTY });
+  stopOnBugs(logger);
+  for (const notice of notices) logger.warn(notice);
+  // Until it serves there is nothing to finish: all that matters is on disk already, or was never promised.
+  let stopServing = (): Promise<void> => Promise.resolve();
+  onStopRequest({
+    stop: (reason) => {
+      logger.info({ reason }, 'stopping');
+      closeWithin(config.limits.drainTimeoutMs + closeTimeoutMs, stopServing(), logger);
+    },
+    stopAtOnce: (exitCode) => process.exit(exitCode),
+  });
+  try {
+    const { startNode, startHttp } = await parts;
+    const node = await startNode({ config, logger });
+    const http = await startHttp({ node: node.facade, config, logger });
+    stopServing = async () => {
+      await http.close(config.limits.drainTimeoutMs);
+      await node.close();
+    };
+    // Until it is ready a failure is a reason not to start: a founder of another cluster, say.
+    await Promise.race([node.ready, node.failed.then((error) => Promise.reject(error))]);
+    stopOnFailure(node, logger);
+  } catch (error) {
+    exitForFailedStart(error);
+  }
+  process.stdout.write(`ready nodeId=${config.nodeId} http=${config.http.advertise}\n`);
+}
+
+async function loadParts(): Promise<{
+  startNode: typeof import('./node/node.ts').startNode;
+  startHttp: typeof import('./http/server.ts').startHttp;
+}> {
+  const [{ startNode }, { startHttp }] = await Promise.all([import('./node/node.ts'), import('./http/server.ts')]);
+  return { startNode, startHttp };
+}
+
+/** One line; only a bug shows its stack, because its message alone would lead nobody to it. */
+function exitForFailedStart(error: unknown): never {
+  const isBug = error instanceof AssertionError || error instanceof TypeError || error instanceof ReferenceError;
+  const message = error instanceof Error ? error.message.replaceAll(/\s+/g, ' ') : String(error);
+  process.stderr.write(`flotilla: ${isBug ? (error.stack ?? message) : message}\n`);
+  process.exit(isBug ? exitCodes.bug : exitCodes.startFailed);
+}
+
+function closeWithin(timeoutMs: number, closed: Promise<void>, logger: Logger): void {
+  const timer = setTimeout(() => {
+    logger.error({ timeoutMs }, 'closing took too long: exiting; nothing acknowledged depends on it');
+    process.exit(exitCodes.startFailed);
+  }, timeoutMs);
+  closed.then(
+    () => process.exit(0),
+    (error: unknown) => {
+      logger.error({ err: error }, 'closing failed');
+      process.exit(exitCodes.diskFailed);
+    },
+  );
+  timer.unref();
+}
+
+/** A node that must not go on answers nothing more: no draining. */
+function stopOnFailure(node: RunningNode, logger: Logger): void {
+  void node.failed.then((error) => {
+    logger.fatal({ err: error }, `the node stops: ${error.message}`);
+    process.exit(exitCodes.diskFailed);
+  });
+}
+
+/** What nobody caught is a bug; a process in an unknown state must not vote or answer. */
+function stopOnBugs(logger: Logger): void {
+  const stop = (error: unknown): void => {
+    logger.fatal({ err: error }, 'stopping on an unexpected error');
+    process.exit(exitCodes.bug);
+  };
+  process.on('uncaughtException', stop);
+  process.on('unhandledRejection', stop);
+}
+
+/** Whoever read our output may go away; that is no reason to stop serving. */
+function ignoreBrokenPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+}

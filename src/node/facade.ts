@@ -1,0 +1,89 @@
+/** What the HTTP front may know of a node and ask of it. */
+import type { Config } from '../config.ts';
+import type { Clock, IdentityStore, NodeId, PartitionId, Transport } from '../replica/ports.ts';
+import type { LeaderHints } from '../cluster/hints.ts';
+import type { PartitionMap } from '../cluster/partition-map.ts';
+import type { Router } from '../cluster/router.ts';
+import { clusterStatus, collectStatus, locateKey, partitionStatuses, type StatusReports } from '../cluster/status.ts';
+import type {
+  ClusterStatus,
+  KeyLocation,
+  KvOutcome,
+  KvRequest,
+  NodeFacade,
+  PartitionStatus,
+  Readiness,
+  RequestOptions,
+} from '../cluster/types.ts';
+import type { GroupHost } from './group-host.ts';
+
+export interface FacadeOptions {
+  readonly config: Config;
+  readonly map: PartitionMap;
+  readonly hints: LeaderHints;
+  readonly host: GroupHost;
+  readonly router: Router;
+  readonly identity: IdentityStore;
+  readonly transport: Transport;
+  readonly clock: Clock;
+}
+
+export class Facade implements NodeFacade {
+  readonly nodeId: NodeId;
+  readonly #options: FacadeOptions;
+  #shuttingDown = false;
+
+  constructor(options: FacadeOptions) {
+    this.#options = options;
+    this.nodeId = options.identity.identity().nodeId;
+  }
+
+  nowMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+
+  execute(request: KvRequest, options: RequestOptions): Promise<KvOutcome> {
+    if (this.#shuttingDown) return Promise.resolve({ type: 'shutting_down' });
+    return this.#options.router.execute(request, options);
+  }
+
+  locate(key: Uint8Array): KeyLocation {
+    return locateKey(this.#options.map, key, (partition) => this.#leader(partition));
+  }
+
+  nodeAddress(nodeId: NodeId): string | undefined {
+    return this.#options.map.node(nodeId)?.http;
+  }
+
+  async clusterStatus(): Promise<ClusterStatus> {
+    const { map, identity } = this.#options;
+    const { formation, clusterName } = identity.identity();
+    const clusterId = formation.phase === 'formed' ? formation.clusterId : '';
+    return clusterStatus({ clusterId, name: clusterName }, map, await this.#reports());
+  }
+
+  async partitionStatus(): Promise<readonly PartitionStatus[]> {
+    return partitionStatuses(this.#options.map, await this.#reports());
+  }
+
+  readiness(): Readiness {
+    if (this.#shuttingDown) return { ready: false, reasons: ['the node is shutting down'] };
+    return this.#options.host.readiness();
+  }
+
+  /** From now on nothing new is begun. */
+  shutDown(): void {
+    this.#shuttingDown = true;
+  }
+
+  #leader(partition: PartitionId): NodeId | undefined {
+    const { host, hints } = this.#options;
+    return (host.leader(partition) ?? hints.get(partition))?.nodeId;
+  }
+
+  #reports(): Promise<StatusReports> {
+    const { map, transport, host, config } = this.#options;
+    const { statusTimeoutMs } = config.limits;
+    return collectStatus({ nodeId: this.nodeId, map, transport, statusTimeoutMs, local: () => host.statuses() });
+  }
+}

@@ -1,0 +1,100 @@
+/** The replicas that live on this node: mail for them, requests to them, what they say of themselves. */
+import { unreachable } from '../assert.ts';
+import type { Message } from '../raft/types.ts';
+import type { LeaderHint, NodeId, PartitionId } from '../replica/ports.ts';
+import type { Replica, ReplicaOutcome } from '../replica/replica.ts';
+import type { KvRequest, LocalOutcome, LocalReplicas, ReplicaStatus } from '../cluster/types.ts';
+
+export class HostedReplicas implements LocalReplicas {
+  readonly #nodeId: NodeId;
+  readonly #replicas = new Map<PartitionId, Replica>();
+  readonly #nodeOf: (partition: PartitionId, replicaId: number) => NodeId | undefined;
+
+  constructor(nodeId: NodeId, nodeOf: (partition: PartitionId, replicaId: number) => NodeId | undefined) {
+    this.#nodeId = nodeId;
+    this.#nodeOf = nodeOf;
+  }
+
+  add(replica: Replica): void {
+    this.#replicas.set(replica.partition, replica);
+  }
+
+  all(): Iterable<Replica> {
+    return this.#replicas.values();
+  }
+
+  /** Mail for a group that is not hosted here is dropped: Raft repairs, or the sender learns the newer map. */
+  receive(sender: NodeId, partition: PartitionId, message: Message): void {
+    this.#replicas.get(partition)?.receive(sender, message);
+  }
+
+  hosts(partition: PartitionId): boolean {
+    return this.#replicas.has(partition);
+  }
+
+  leader(partition: PartitionId): LeaderHint | undefined {
+    return this.#replicas.get(partition)?.leader();
+  }
+
+  execute(partition: PartitionId, request: KvRequest, deadlineAt: number): Promise<LocalOutcome> {
+    const replica = this.#replicas.get(partition);
+    if (replica === undefined) return Promise.resolve({ type: 'not_leader', partition, hint: undefined });
+    return new Promise((resolve) => {
+      const answer = (outcome: ReplicaOutcome) => resolve(this.#local(replica, outcome));
+      if (request.type === 'read') replica.read(request.key, deadlineAt, answer);
+      else replica.propose(request.body, deadlineAt, answer);
+    });
+  }
+
+  statuses(): ReplicaStatus[] {
+    return [...this.#replicas.values()].map((replica) => this.#status(replica));
+  }
+
+  #local(replica: Replica, outcome: ReplicaOutcome): LocalOutcome {
+    const { partition } = replica;
+    switch (outcome.type) {
+      case 'value':
+        return { type: 'value', origin: this.#origin(replica, outcome.term), record: outcome.record };
+      case 'result': {
+        const { result, term } = outcome;
+        // The range moved on before the command was applied: nothing was changed, and the newer map knows whom to ask.
+        if (result.type === 'wrong_epoch') return { type: 'not_leader', partition, hint: undefined };
+        return { type: 'done', origin: this.#origin(replica, term), result };
+      }
+      case 'not_leader':
+        return { type: 'not_leader', partition, hint: replica.leader() };
+      case 'overloaded':
+      case 'unknown':
+        return { type: outcome.type, partition, detail: outcome.detail };
+      default:
+        return unreachable(outcome);
+    }
+  }
+
+  #origin(replica: Replica, term: number) {
+    return { partition: replica.partition, term: term as LeaderHint['term'], nodeId: this.#nodeId };
+  }
+
+  #status(replica: Replica): ReplicaStatus {
+    const { partition } = replica;
+    const status = replica.status();
+    const machine = replica.machineState();
+    return {
+      partition,
+      nodeId: this.#nodeId,
+      role: status.role === 'leader' ? 'leader' : 'follower',
+      state: 'ok',
+      term: status.term,
+      leader: replica.leader()?.nodeId,
+      lastIndex: status.lastIndex,
+      commitIndex: status.commitIndex,
+      appliedIndex: status.appliedIndex,
+      keys: machine.keys,
+      bytes: machine.bytes,
+      followers: status.progress.flatMap(({ replicaId, matchIndex }) => {
+        const nodeId = this.#nodeOf(partition, replicaId);
+        return nodeId === undefined || nodeId === this.#nodeId ? [] : [{ nodeId, matchIndex }];
+      }),
+    };
+  }
+}

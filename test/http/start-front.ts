@@ -1,0 +1,36 @@
+/** Starts the HTTP front over a `LocalFacade`, on a free port. */
+import { defaults, type Config, type LimitsConfig } from '../../src/config.ts';
+import { startHttp, type HttpServer } from '../../src/http/server.ts';
+import { silentLogger } from '../../src/logger.ts';
+import { LocalFacade } from './local-facade.ts';
+
+export interface Front {
+  readonly baseUrl: string;
+  readonly node: LocalFacade;
+  readonly server: HttpServer;
+  close(): Promise<void>;
+}
+
+export async function startFront(
+  options: { readonly limits?: Partial<LimitsConfig>; readonly config?: Partial<Config> } = {},
+): Promise<Front> {
+  const node = new LocalFacade();
+  const server = await startHttp({ node, config: frontConfig(options), logger: silentLogger });
+  return { baseUrl: server.url, node, server, close: () => server.close(0) };
+}
+
+export function frontConfig(options: {
+  readonly limits?: Partial<LimitsConfig>;
+  readonly config?: Partial<Config>;
+}): Config {
+  return {
+    ...defaults,
+    nodeId: 'n1',
+    dataDir: 'unused',
+    http: { host: '127.0.0.1', port: 0, advertise: 'http://127.0.0.1:0' },
+    peer: { host: '127.0.0.1', port: 0, advertise: '127.0.0.1:0' },
+    bootstrap: undefined,
+    ...options.config,
+    limits: { ...defaults.limits, ...options.limits },
+  };
+}

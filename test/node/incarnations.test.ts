@@ -1,0 +1,69 @@
+/** A node remembers how often its peers have started: an old copy of a disk must not speak for its newer self. */
+import { beforeEach, expect, test } from 'vitest';
+import { verifyIncarnation } from '../../src/node/incarnations.ts';
+import type { Hello, IdentityStore, NodeId, PeerIncarnation } from '../../src/replica/ports.ts';
+
+const peer = 'n2' as NodeId;
+
+function storeKnowing(seen: PeerIncarnation | undefined): IdentityStore & { saved: PeerIncarnation[] } {
+  const saved: PeerIncarnation[] = [];
+  return {
+    saved,
+    identity: () => {
+      throw new Error('not asked for');
+    },
+    peer: () => saved.at(-1) ?? seen,
+    saveFormation: () => undefined,
+    savePeer: (_nodeId, incarnation) => void saved.push(incarnation),
+  };
+}
+
+const restarted: NodeId[] = [];
+
+beforeEach(() => void restarted.splice(0));
+
+function verify(store: IdentityStore, from: Hello): string | undefined {
+  return verifyIncarnation(store, from, (nodeId) => void restarted.push(nodeId));
+}
+
+function hello(incarnation: number, nonce: string, clusterId: string | null = 'c'.repeat(32)): Hello {
+  return { clusterId: clusterId ?? undefined, nodeId: peer, to: 'n1' as NodeId, incarnation, nonce };
+}
+
+test('a peer never seen before is remembered', () => {
+  const store = storeKnowing(undefined);
+  expect(verify(store, hello(1, 'a'))).toBeUndefined();
+  expect(store.saved).toEqual([{ incarnation: 1, nonce: 'a' }]);
+  expect(restarted).toEqual([]);
+});
+
+test('the same start connects as often as it likes, and nothing is written for it', () => {
+  const store = storeKnowing({ incarnation: 4, nonce: 'a' });
+  expect(verify(store, hello(4, 'a'))).toBeUndefined();
+  expect(store.saved).toEqual([]);
+});
+
+test('a later start is remembered before it is talked to, and leaders hear of it', () => {
+  const store = storeKnowing({ incarnation: 4, nonce: 'a' });
+  expect(verify(store, hello(5, 'b'))).toBeUndefined();
+  expect(store.saved).toEqual([{ incarnation: 5, nonce: 'b' }]);
+  expect(restarted).toEqual([peer]);
+});
+
+test('an older start is an old copy of the disk, and is refused', () => {
+  const store = storeKnowing({ incarnation: 4, nonce: 'a' });
+  expect(verify(store, hello(3, 'a'))).toMatch('its data directory is an old copy');
+  expect(store.saved).toEqual([]);
+});
+
+test('two starts of one number are two copies of one disk: the second is refused', () => {
+  const store = storeKnowing({ incarnation: 4, nonce: 'a' });
+  expect(verify(store, hello(4, 'b'))).toMatch('copies of one data directory');
+});
+
+test('an emptied founder may ask how far the founding is, and what is remembered of it stays', () => {
+  const store = storeKnowing({ incarnation: 4, nonce: 'a' });
+  expect(verify(store, hello(1, 'z', null))).toBeUndefined();
+  expect(store.saved).toEqual([]);
+  expect(verify(store, hello(1, 'z'))).toMatch('old copy');
+});

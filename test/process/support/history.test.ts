@@ -1,0 +1,71 @@
+/** A checker that accepts everything would make every test that uses it worthless: here are histories that it must refuse. */
+import { expect, test } from 'vitest';
+import { violations, type Read, type Write, type WriteOutcome } from './history.ts';
+
+function write(version: number, [startedAt, endedAt]: readonly [number, number], outcome: WriteOutcome): Write {
+  return { key: 'k', version, startedAt, endedAt, outcome };
+}
+
+function read(version: number, [startedAt, endedAt]: readonly [number, number]): Read {
+  return { key: 'k', version, startedAt, endedAt };
+}
+
+const first = write(1, [0, 10], 'acknowledged');
+const second = write(2, [20, 30], 'acknowledged');
+
+test('a history in which everyone sees the newest version is accepted', () => {
+  const reads = [read(0, [-2, -1]), read(1, [11, 12]), read(1, [21, 22]), read(2, [25, 26]), read(2, [31, 32])];
+  expect(violations({ writes: [first, second], reads })).toEqual([]);
+});
+
+test('a read that overlaps a write may see the version before it or the new one', () => {
+  expect(violations({ writes: [first], reads: [read(0, [1, 2]), read(1, [9, 11])] })).toEqual([]);
+});
+
+test('a read begun after an acknowledgement and seeing less is a lost or stale write', () => {
+  expect(violations({ writes: [first, second], reads: [read(1, [31, 32])] })).toEqual([
+    'k: a read begun at 31.0 ms saw version 1, and version 2 was acknowledged by 30.0 ms',
+  ]);
+  expect(violations({ writes: [first], reads: [read(0, [11, 12])] })).toHaveLength(1);
+});
+
+test('a read begun after another read and seeing less went back in time, whatever became of the write', () => {
+  const reads = [read(2, [22, 23]), read(1, [24, 25])];
+  expect(violations({ writes: [first, write(2, [20, 90], 'unknown')], reads })).toEqual([
+    'k: a read begun at 24.0 ms saw version 1, and version 2 was read by 23.0 ms',
+  ]);
+});
+
+test('reads that overlap may disagree', () => {
+  expect(violations({ writes: [first, second], reads: [read(2, [22, 25]), read(1, [24, 26])] })).toEqual([]);
+});
+
+test('an unknown write may be seen or not, and once seen it stays', () => {
+  const writes = [first, write(2, [20, 30], 'unknown')];
+  expect(violations({ writes, reads: [read(1, [31, 32])] })).toEqual([]);
+  expect(violations({ writes, reads: [read(1, [31, 32]), read(2, [33, 34])] })).toEqual([]);
+  expect(violations({ writes, reads: [read(2, [31, 32]), read(1, [33, 34])] })).toHaveLength(1);
+});
+
+test('a write answered "not applied" is never seen', () => {
+  const refused = { ...write(2, [20, 30], 'not_applied'), answer: '503' };
+  expect(violations({ writes: [first, refused], reads: [read(2, [90, 91])] })).toEqual([
+    'k: a read begun at 90.0 ms saw version 2, which was answered "not applied": 503',
+  ]);
+});
+
+test('a version from nowhere, or from the future, is refused', () => {
+  expect(violations({ writes: [first], reads: [read(7, [11, 12])] })).toHaveLength(1);
+  expect(violations({ writes: [first, second], reads: [read(2, [15, 19])] })).toHaveLength(1);
+});
+
+test('keys are judged each by itself', () => {
+  const other: Write = { ...second, key: 'other' };
+  expect(violations({ writes: [first, other], reads: [read(1, [31, 32])] })).toEqual([]);
+});
+
+test('a writer that breaks the rules is found out: its history would prove nothing', () => {
+  expect(violations({ writes: [second, first], reads: [] })).toHaveLength(1);
+  expect(violations({ writes: [first, write(2, [5, 30], 'acknowledged')], reads: [] })).toHaveLength(1);
+  expect(violations({ writes: [write(1, [0, 10], 'unknown'), second], reads: [] })).toHaveLength(1);
+});
