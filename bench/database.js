@@ -8,7 +8,8 @@
  *   two       the state has its own database, written (synced too) every `flush` ms or every MiB, beside the log;
  *   two-each  as `two`, but a state batch starts as soon as the former one is durable;
  * Options, all also as --flags: seconds, writers, groups, keep (log entries per group), flush (ms), buffer / cache /
- * file (MiB of writeBufferSize / cacheSize / maxFileSize), compression (0/1), reads (0: apply without a prior read).
+ * file (MiB of writeBufferSize / cacheSize / maxFileSize), compression (0/1), reads (0: apply without a prior read), order
+ * (of log records: 0 by partition, then index; 1 by index, then partition, behind all partitions' state).
  *
  * In no layout does an unsynced write exist. Every run works on a fresh copy of one preloaded database and in a process
  * of its own, so peak memory, CPU time and bytes written are that run's. Results are added to the JSON file. Linux only:
@@ -27,7 +28,7 @@ import { ClassicLevel } from 'classic-level';
 const MiB = 1024 * 1024;
 const Kind = { log: 1, applied: 2, state: 3, sequence: 4 };
 const RUN_DEFAULTS = { seconds: 130, writers: 64, groups: 12, keep: 20_000, flush: 50 };
-const DATABASE_DEFAULTS = { buffer: 4, cache: 8, file: 2, compression: 1, reads: 1 };
+const DATABASE_DEFAULTS = { buffer: 4, cache: 8, file: 2, compression: 1, reads: 1, order: 0 };
 const MAX_DELETES_PER_BATCH = 256;
 const STATE_BATCH_BYTES = MiB;
 
@@ -44,6 +45,14 @@ function indexKey(partition, kind, index) {
   const key = keyOf(partition, kind, 8);
   key.writeUInt32BE(Math.floor(index / 2 ** 32), 5);
   key.writeUInt32BE(index % 2 ** 32, 9);
+  return key;
+}
+
+function logKey(run, partition, index) {
+  if (run.order === 0) return indexKey(partition, Kind.log, index);
+  const key = Buffer.allocUnsafe(17);
+  indexKey(0xffff_fffe, Kind.log, index).copy(key);
+  key.writeUInt32BE(partition, 13);
   return key;
 }
 
@@ -181,7 +190,7 @@ class Node {
   append(submitted, operations) {
     const group = Math.floor(Math.random() * this.groups.length);
     const index = ++this.groups[group].last;
-    operations.push(put(indexKey(group, Kind.log, index), logRecord(index)));
+    operations.push(put(logKey(this.run, group, index), logRecord(index)));
     return { submitted, group, index };
   }
 
@@ -190,7 +199,7 @@ class Node {
     let budget = MAX_DELETES_PER_BATCH;
     this.groups.forEach((log, group) => {
       const end = Math.min(log.last - this.run.keep, log.durableState);
-      for (; log.first <= end && budget > 0; budget--) operations.push(del(indexKey(group, Kind.log, log.first++)));
+      for (; log.first <= end && budget > 0; budget--) operations.push(del(logKey(this.run, group, log.first++)));
     });
   }
 

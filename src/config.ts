@@ -61,17 +61,20 @@ export interface RaftConfig {
 export interface StorageConfig {
   /** False only in tests that show what it protects: acknowledged writes are then lost by a power cut. */
   readonly sync: boolean;
-  /** Applied changes wait at most this long for a log write to ride with. */
+  /** Applied changes gather this long before they are written: fewer and larger batches, for more to apply again after a crash. */
   readonly stateFlushDelayMs: number;
   /** Staged and not yet durable bytes above which proposals are refused. */
   readonly pendingBytesMax: number;
   /** Bytes in one LevelDB batch; what waits beyond goes in the next. */
   readonly batchBytesMax: number;
-  /** LevelDB's memtable. Larger ones are merged into tables less often, and take longer to replay at a start. */
+  /** LevelDB's memtable, in each of the two databases. Larger ones are merged into tables less often, and take longer to replay at a start. */
   readonly writeBufferBytes: number;
   /** One table on disk. Larger ones make fewer, longer merges. */
   readonly tableBytesMax: number;
+  /** Blocks of the state database's tables that are kept in memory. */
   readonly blockCacheBytes: number;
+  /** The same of the log database, which is only read for a follower that lags or a node that starts. */
+  readonly logBlockCacheBytes: number;
   /** Whether tables on disk are compressed (Snappy): less disk for more processor time. */
   readonly compression: boolean;
   /** Headers of the newest records of all partitions, kept so that a write need not read the database first; 0 for none. */
@@ -179,12 +182,13 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
   },
   storage: {
     sync: true,
-    stateFlushDelayMs: 20,
+    stateFlushDelayMs: 100,
     pendingBytesMax: 64 * MiB,
     batchBytesMax: 8 * MiB,
     writeBufferBytes: 32 * MiB,
     tableBytesMax: 8 * MiB,
     blockCacheBytes: 32 * MiB,
+    logBlockCacheBytes: 4 * MiB,
     compression: false,
     headerCacheBytes: 64 * MiB,
     recordSyncPoints: false,

@@ -120,6 +120,7 @@ export const configSchema: Section = section({
     writeBufferBytes: bytes(1 * MiB, 1 * GiB),
     tableBytesMax: bytes(1 * MiB, 1 * GiB),
     blockCacheBytes: bytes(0, 64 * GiB),
+    logBlockCacheBytes: bytes(0, 64 * GiB),
     headerCacheBytes: bytes(0, 64 * GiB),
   }),
   transport: section({

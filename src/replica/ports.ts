@@ -36,9 +36,9 @@ export interface RecoveredGroup {
 /**
  * Durable storage of one node, all its groups together.
  *
- * Safety: nothing is ever written without fsync. What `appendLog` and `stageState` hand over goes out in one synced
- * batch with whatever else waits, in order; `onDurable` runs after the fsync returned and the high-water mark was
- * written, in the order of the calls. A failed batch is never retried: `onFailure` runs once, no `onDurable` runs
+ * Safety: nothing is ever written without fsync. What `appendLog` hands over goes out in synced batches with whatever
+ * else waits, in order; `onDurable` runs after the fsync returned and the high-water mark was written, in the order of
+ * the calls. What `stageState` hands over never is durable before the `appendLog`s that came before it. A failed batch is never retried: `onFailure` runs once, no `onDurable` runs
  * after it, and the node stops.
  */
 export interface Storage {
@@ -47,9 +47,9 @@ export interface Storage {
   /** Sees what was staged, durable or not. */
   state(partition: PartitionId): StateReader;
   appendLog(write: LogWrite, onDurable: () => void): void;
-  /** Applied changes ride in the next batch; until it is durable they are read from memory. */
+  /** Applied changes; until they are durable they are read from memory. */
   stageState(partition: PartitionId, writes: readonly StateWrite[], machineState: MachineState): void;
-  /** Called at the end of a loop turn: starts a batch if none is under way and something waits. State alone may wait `stateFlushDelayMs` for a log write to ride with. */
+  /** Called at the end of a loop turn: starts a batch of what waits for the log if none is under way. Staged state gathers for `stateFlushDelayMs`. */
   flush(): void;
   /** Bytes that wait or are being written. Above `storage.pendingBytesMax` the node refuses proposals. */
   pendingBytes(): number;

@@ -1,7 +1,8 @@
 /**
- * Every batch carries a record of its own: its number, gapless over the life of the database, and the checksum of the
+ * Every batch carries a record of its own: its number, gapless over the life of its database, and the checksum of the
  * record before it. LevelDB, replaying its log after a flipped bit, drops whole batches in silence; a dropped batch takes
  * its sequence record along, so at open the hole shows as a gap in numbers or as an end short of the high-water mark.
+ * The state database has no mark: without its last batches it is what it was a while ago, and the log has the rest.
  *
  * How many are kept. A batch can only be dropped while it is in one of LevelDB's log files: that of the memory table
  * in use and that of the one being written out. LevelDB looks whether a table is full before it puts a batch in it,
@@ -12,7 +13,7 @@
  */
 import type { StorageConfig } from '../config.ts';
 import { StorageDamage } from './damage.ts';
-import type { Database, DatabaseBatch } from './database.ts';
+import type { DatabaseBatch, DatabaseName, Databases } from './database.ts';
 import type { Mark } from './high-water.ts';
 import { indexKey, nodePartition, RecordKind } from './keys.ts';
 import { decodeSequence, encodeSequence } from './records.ts';
@@ -89,28 +90,33 @@ export class BatchSequence {
 }
 
 /**
- * Reads and judges the chain: gapless, each record naming its predecessor's checksum, beginning where the newest says
- * that it begins, and reaching `mark`. Throws a StorageDamage that says what is missing.
+ * Reads and judges one database's chain: gapless, each record naming its predecessor's checksum, beginning where the newest
+ * says that it begins, and reaching `mark`. Throws a StorageDamage that says what is missing.
  */
 export async function recoverSequence(
-  database: Database,
-  mark: Mark | undefined,
+  databases: Databases,
+  name: DatabaseName,
   incarnation: number,
+  mark?: Mark,
 ): Promise<RecoveredSequence> {
+  const batch = `${name} batch`;
+  const batches = `${name} batches`;
   let last: Mark = { sequence: 0, checksum: 0 };
   let firstSequence = 1;
   let lastIncarnation = 0;
   const batchBytes: number[] = [];
   const from = indexKey(nodePartition, RecordKind.batchSequence, 0);
   const to = indexKey(nodePartition, RecordKind.batchSequence, Number.MAX_SAFE_INTEGER);
-  for await (const [key, value] of database.scan({ from, to })) {
+  for await (const [key, value] of databases[name].scan({ from, to })) {
     const record = decodeSequence(key, value);
     if (batchBytes.length > 0) {
       if (record.sequence !== last.sequence + 1) {
-        throw new StorageDamage(`batches ${last.sequence + 1} to ${record.sequence - 1} are missing`);
+        throw new StorageDamage(`${batches} ${last.sequence + 1} to ${record.sequence - 1} are missing`);
       }
       if (record.previousChecksum !== last.checksum || record.incarnation < lastIncarnation) {
-        throw new StorageDamage(`batch ${record.sequence} does not follow the batch ${last.sequence} that is stored`);
+        throw new StorageDamage(
+          `${batch} ${record.sequence} does not follow the batch ${last.sequence} that is stored`,
+        );
       }
     }
     last = { sequence: record.sequence, checksum: record.checksum };
@@ -121,18 +127,20 @@ export async function recoverSequence(
   }
   const found = last.sequence - batchBytes.length + 1;
   if (batchBytes.length > 0 && found !== firstSequence) {
-    throw new StorageDamage(`batches begin at ${found}, and batch ${last.sequence} says at ${firstSequence}`);
+    throw new StorageDamage(`${batches} begin at ${found}, and batch ${last.sequence} says at ${firstSequence}`);
   }
   if (mark !== undefined && last.sequence < mark.sequence) {
-    throw new StorageDamage(`batches end at ${last.sequence}, and ${mark.sequence} was acknowledged`);
+    throw new StorageDamage(`${batches} end at ${last.sequence}, and ${mark.sequence} was acknowledged`);
   }
   if (lastIncarnation > incarnation) {
-    throw new StorageDamage(`written by start ${lastIncarnation} of this node, and this is start ${incarnation}`);
+    throw new StorageDamage(
+      `${batches} were written by start ${lastIncarnation} of this node, and this is start ${incarnation}`,
+    );
   }
   return { last, firstSequence, batchBytes };
 }
 
 function checkMark(record: Mark, mark: Mark | undefined): void {
   if (mark === undefined || mark.sequence !== record.sequence || mark.checksum === record.checksum) return;
-  throw new StorageDamage(`batch ${record.sequence} is not the one that was acknowledged`);
+  throw new StorageDamage(`log batch ${record.sequence} is not the one that was acknowledged`);
 }

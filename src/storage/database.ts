@@ -1,5 +1,5 @@
 /**
- * What the group commit needs of a sorted key-value database: LevelDB in a node, a map in memory for tests and the
+ * What the storage needs of a sorted key-value database: LevelDB in a node, a map in memory for tests and the
  * simulator. Everything above it (formats, chains, order, recovery) is the same code for both.
  */
 export interface Database {
@@ -19,6 +19,11 @@ export interface DatabaseBatch {
   /** Resolves once the batch has been fsynced. After a rejection nothing is known of it. */
   write(): Promise<void>;
 }
+
+/** Raft's records and the state machine's have a database each: in one, every merge of LevelDB would rewrite the one for the other's sake. */
+export const databaseNames = ['log', 'state'] as const;
+export type DatabaseName = (typeof databaseNames)[number];
+export type Databases = Readonly<Record<DatabaseName, Database>>;
 
 export interface ScanRange {
   readonly from: Buffer;

@@ -1,21 +1,21 @@
-import { assert, AssertionError } from '../assert.ts';
+import { assert } from '../assert.ts';
 import type { StorageConfig } from '../config.ts';
 import type { MachineState, StateReader, StateWrite } from '../kv/types.ts';
 import type { LogReader } from '../raft/types.ts';
 import type { Clock, LogWrite, PartitionId, RecoveredGroup, Storage } from '../replica/ports.ts';
 import { BatchSequence, recoverSequence, type RecoveredSequence } from './batch-sequence.ts';
-import type { Database, DatabaseBatch } from './database.ts';
+import { CommitQueue, type Queued } from './commit-queue.ts';
+import type { Databases, DatabaseName } from './database.ts';
 import { Group } from './group.ts';
 import { stagedBytes, type StagedChange } from './group-state.ts';
+import { HeaderCacheBudget } from './header-cache.ts';
 import type { HighWaterMark, Mark } from './high-water.ts';
 import { nodePartition } from './keys.ts';
 import { emptyGroup, recoverGroups, type StoredGroup } from './recovery.ts';
 import { recordOverheadBytes } from './records.ts';
-import { HeaderCacheBudget } from './header-cache.ts';
-import { Scratch } from './sealing.ts';
 
 export interface GroupCommitOptions {
-  readonly database: Database;
+  readonly databases: Databases;
   readonly highWater: HighWaterMark;
   readonly config: StorageConfig;
   /** This start of the node. */
@@ -23,60 +23,80 @@ export interface GroupCommitOptions {
   readonly after: Clock['after'];
   /** Runs once, when a batch could not be made durable. The node must stop: what it has in memory is ahead of its disk. */
   readonly onFailure: (error: unknown) => void;
-  /** Runs after each batch's fsync, before its `onDurable`s. For tests that cut the power. */
-  readonly onSynced?: () => void;
+  /** Runs after each fsync, before anybody is told. For tests that cut the power. */
+  readonly onSynced?: (database: DatabaseName) => void;
 }
 
-interface QueuedLogWrite {
-  readonly type: 'log';
+interface QueuedLogWrite extends Queued {
   readonly group: Group;
-  readonly ordinal: number;
-  readonly bytes: number;
   readonly write: LogWrite;
   readonly onDurable: () => void;
 }
 
-interface QueuedStateChange {
-  readonly type: 'state';
+interface QueuedStateChange extends Queued {
   readonly group: Group;
-  readonly ordinal: number;
-  readonly bytes: number;
   readonly change: StagedChange;
 }
 
-type Queued = QueuedLogWrite | QueuedStateChange;
+interface RecoveredStorage {
+  readonly logSequence: RecoveredSequence;
+  readonly stateSequence: RecoveredSequence;
+  readonly groups: readonly StoredGroup[];
+}
 
 /**
- * Group commit over all groups of a node: one synced batch is under way at a time, and what arrives meanwhile goes in the next.
+ * Group commit over all groups of a node: what waits for the log database goes out in one synced batch, and what waits
+ * for the state database in another beside it.
  *
- * Safety: there is one queue, in the order of the calls, and each batch takes a front part of it. A replica hands over
- * entries before it applies them, so machine state stands behind the entries it covers and becomes durable in the
- * same batch or a later one, never ahead of them; and `onDurable` runs in the order of the calls.
+ * Safety: machine state is never durable ahead of the log that it covers. A replica hands over entries before it stages
+ * what applying them changed, ordinals count both, and a state batch takes only what was staged before the oldest log
+ * write that is not durable yet. (A leader may well apply an entry that its followers made durable before itself.) State
+ * that lags behind is no loss: a node that starts again applies the rest from its log. Answers wait for log writes
+ * alone, so only these move the high-water mark.
  */
 export class GroupCommit implements Storage {
   readonly #options: GroupCommitOptions;
-  readonly #sequence: BatchSequence;
+  readonly #log: CommitQueue<QueuedLogWrite>;
+  readonly #state: CommitQueue<QueuedStateChange>;
   readonly #budget: HeaderCacheBudget;
   readonly #groups = new Map<PartitionId, Group>();
-  readonly #scratch = new Scratch();
-  #queue: Queued[] = [];
   #ordinal = 0;
-  #logWritesQueued = 0;
-  #bytesQueued = 0;
-  #bytesInBatch = 0;
-  #batchUnderWay = false;
   #failed = false;
-  /** Cancels the wait of staged state for a log write to ride with. */
+  /** Set while durable log writes are told of: what their owners hand over goes out together. */
+  #telling = false;
+  /** Cancels the wait of staged state for more of it. */
   #cancelStateFlush: (() => void) | undefined;
   #stateFlushDue = false;
   /** Set once `close` was called; called when nothing is under way any more. */
   #closing: (() => void) | undefined;
 
-  constructor(options: GroupCommitOptions, sequence: RecoveredSequence, groups: readonly StoredGroup[]) {
+  constructor(options: GroupCommitOptions, recovered: RecoveredStorage) {
+    const { config, databases, incarnation } = options;
     this.#options = options;
-    this.#budget = new HeaderCacheBudget(options.config.headerCacheBytes);
-    this.#sequence = new BatchSequence({ ...options, recovered: sequence });
-    for (const recovered of groups) this.#groups.set(recovered.partition, this.#open(recovered, true));
+    this.#budget = new HeaderCacheBudget(config.headerCacheBytes);
+    const { batchBytesMax } = config;
+    const onFailure = (error: unknown): void => this.#fail(error);
+    this.#log = new CommitQueue({
+      database: databases.log,
+      sequence: new BatchSequence({ config, incarnation, recovered: recovered.logSequence }),
+      batchBytesMax,
+      encode: (items, batch, scratch) =>
+        items.reduce((bytes, { group, write }) => bytes + group.encodeLogWrite(write, batch, scratch), 0),
+      onDurable: (items, mark) => this.#logDurable(items, mark),
+      onFailure,
+    });
+    this.#state = new CommitQueue({
+      database: databases.state,
+      sequence: new BatchSequence({ config, incarnation, recovered: recovered.stateSequence }),
+      batchBytesMax,
+      encode: (items, batch, scratch) => {
+        const end = items.at(-1)?.ordinal ?? 0;
+        return items.reduce((bytes, { group, change }) => bytes + group.state.encode(change, end, batch, scratch), 0);
+      },
+      onDurable: (items) => this.#stateDurable(items),
+      onFailure,
+    });
+    for (const group of recovered.groups) this.#groups.set(group.partition, this.#open(group, true));
   }
 
   group(partition: PartitionId): RecoveredGroup {
@@ -97,8 +117,7 @@ export class GroupCommit implements Storage {
     group.log.queued(write);
     let bytes = recordOverheadBytes;
     for (const entry of write.entries) bytes += recordOverheadBytes + entry.body.length;
-    this.#logWritesQueued += 1;
-    this.#enqueue({ type: 'log', group, ordinal: this.#nextOrdinal(), bytes, write, onDurable });
+    this.#log.push({ group, ordinal: this.#nextOrdinal(), bytes, write, onDurable });
   }
 
   stageState(partition: PartitionId, writes: readonly StateWrite[], machineState: MachineState): void {
@@ -106,18 +125,17 @@ export class GroupCommit implements Storage {
     const group = this.#group(partition);
     const ordinal = this.#nextOrdinal();
     const change = group.state.stage(ordinal, writes, machineState);
-    this.#enqueue({ type: 'state', group, ordinal, bytes: stagedBytes(writes), change });
+    this.#state.push({ group, ordinal, bytes: stagedBytes(writes), change });
   }
 
   flush(): void {
-    if (this.#failed || this.#batchUnderWay || this.#queue.length === 0) return;
-    const stateAlone = this.#logWritesQueued === 0 && this.#bytesQueued <= this.#options.config.batchBytesMax / 2;
-    if (!stateAlone || this.#stateFlushDue || this.#closing) this.#startBatch();
-    else this.#cancelStateFlush ??= this.#options.after(this.#options.config.stateFlushDelayMs, this.#onStateFlushDue);
+    if (this.#failed || this.#telling) return;
+    this.#log.start();
+    this.#flushState();
   }
 
   pendingBytes(): number {
-    return this.#bytesQueued + this.#bytesInBatch;
+    return this.#log.pendingBytes() + this.#state.pendingBytes();
   }
 
   async close(): Promise<void> {
@@ -129,8 +147,24 @@ export class GroupCommit implements Storage {
     this.#resolveIfIdle();
     await idle;
     this.#cancelStateFlush?.();
-    await this.#options.database.close();
+    await Promise.all([this.#options.databases.log.close(), this.#options.databases.state.close()]);
     this.#options.highWater.close();
+  }
+
+  /** State gathers for a while, since a few large batches cost less than many small ones, and nobody waits for it. */
+  #flushState(): void {
+    if (this.#state.waitingBytes() === 0 || this.#state.batchUnderWay()) return;
+    const { batchBytesMax, stateFlushDelayMs } = this.#options.config;
+    const much = this.#state.waitingBytes() > batchBytesMax / 2;
+    if (!much && !this.#stateFlushDue && !this.#closing) {
+      this.#cancelStateFlush ??= this.#options.after(stateFlushDelayMs, this.#onStateFlushDue);
+      return;
+    }
+    this.#state.start(this.#log.oldestOrdinal());
+    if (!this.#state.batchUnderWay()) return;
+    this.#cancelStateFlush?.();
+    this.#cancelStateFlush = undefined;
+    this.#stateFlushDue = false;
   }
 
   readonly #onStateFlushDue = (): void => {
@@ -139,87 +173,57 @@ export class GroupCommit implements Storage {
     this.flush();
   };
 
-  #startBatch(): void {
-    this.#cancelStateFlush?.();
-    this.#cancelStateFlush = undefined;
-    this.#stateFlushDue = false;
-    this.#batchUnderWay = true;
-    const items = this.#takeFront();
-    try {
-      const batch = this.#options.database.batch();
-      const mark = this.#encode(items, batch);
-      void batch.write().then(
-        () => this.#completed(items, mark),
-        (error: unknown) => this.#fail(error),
-      );
-    } catch (error) {
-      if (error instanceof AssertionError) throw error;
-      this.#fail(error);
-    }
-  }
-
-  /** The front of the queue up to `batchBytesMax`, one item at least. */
-  #takeFront(): Queued[] {
-    let count = 0;
-    let bytes = 0;
-    for (const item of this.#queue) {
-      if (count > 0 && bytes + item.bytes > this.#options.config.batchBytesMax) break;
-      count += 1;
-      bytes += item.bytes;
-      if (item.type === 'log') this.#logWritesQueued -= 1;
-    }
-    this.#bytesQueued -= bytes;
-    this.#bytesInBatch = bytes;
-    const items = this.#queue;
-    this.#queue = items.splice(count);
-    return items;
-  }
-
-  #encode(items: readonly Queued[], batch: DatabaseBatch): Mark {
-    const end = items.at(-1)?.ordinal ?? 0;
-    let bytes = 0;
-    for (const item of items) {
-      if (item.type === 'log') bytes += item.group.encodeLogWrite(item.write, batch, this.#scratch);
-      else bytes += item.group.encodeChange(item.change, end, batch, this.#scratch);
-    }
-    return this.#sequence.append(batch, this.#scratch, bytes);
-  }
-
-  #completed(items: readonly Queued[], mark: Mark): void {
-    try {
-      this.#options.onSynced?.();
-      this.#options.highWater.write(mark);
-    } catch (error) {
-      this.#fail(error);
-      return;
-    }
-    for (const item of items) {
-      if (item.type === 'log') item.group.log.durable(item.write);
-      else item.group.state.durable(item.change);
-    }
-    this.#bytesInBatch = 0;
-    // Still "under way" for these, so that what they hand over goes out together.
-    for (const item of items) if (item.type === 'log') item.onDurable();
-    this.#batchUnderWay = false;
+  #logDurable(items: readonly QueuedLogWrite[], mark: Mark): void {
+    if (!this.#stillGood(() => this.#synced('log', mark))) return;
+    for (const { group, write } of items) group.log.durable(write);
+    this.#telling = true;
+    for (const { onDurable } of items) onDurable();
+    this.#telling = false;
     this.flush();
     this.#resolveIfIdle();
   }
 
-  /** Nothing is retried: after a failed write or fsync nobody knows what the disk holds, and LevelDB may go on to acknowledge what is lost. */
-  #fail(error: unknown): void {
-    this.#failed = true;
-    this.#batchUnderWay = false;
-    this.#options.onFailure(error);
+  #stateDurable(items: readonly QueuedStateChange[]): void {
+    if (!this.#stillGood(() => this.#synced('state'))) return;
+    for (const { group, change } of items) group.state.durable(change);
+    this.flush();
     this.#resolveIfIdle();
   }
 
-  #resolveIfIdle(): void {
-    if (!this.#batchUnderWay && (this.#failed || this.#queue.length === 0)) this.#closing?.();
+  #synced(database: DatabaseName, mark?: Mark): void {
+    this.#options.onSynced?.(database);
+    if (mark !== undefined) this.#options.highWater.write(mark);
   }
 
-  #enqueue(item: Queued): void {
-    this.#queue.push(item);
-    this.#bytesQueued += item.bytes;
+  /** Whether neither anything before nor `step` failed; nobody is told of anything otherwise. */
+  #stillGood(step: () => void): boolean {
+    if (!this.#failed) {
+      try {
+        step();
+        return true;
+      } catch (error) {
+        this.#fail(error);
+      }
+    }
+    this.#resolveIfIdle();
+    return false;
+  }
+
+  /** Nothing is retried: after a failed write or fsync nobody knows what the disk holds, and LevelDB may go on to acknowledge what is lost. */
+  #fail(error: unknown): void {
+    if (!this.#failed) {
+      this.#failed = true;
+      this.#options.onFailure(error);
+    }
+    this.#resolveIfIdle();
+  }
+
+  /** After a failure what is queued stays so; a batch that is under way must still come to its end before its database is closed. */
+  #resolveIfIdle(): void {
+    const idle = this.#failed
+      ? !this.#log.batchUnderWay() && !this.#state.batchUnderWay()
+      : this.#log.isEmpty() && this.#state.isEmpty();
+    if (idle) this.#closing?.();
   }
 
   #nextOrdinal(): number {
@@ -237,13 +241,14 @@ export class GroupCommit implements Storage {
   }
 
   #open(recovered: StoredGroup, founded: boolean): Group {
-    return new Group({ database: this.#options.database, recovered, budget: this.#budget, founded });
+    return new Group({ databases: this.#options.databases, recovered, budget: this.#budget, founded });
   }
 }
 
-/** Reads and judges what is stored, then opens it for writing. Throws a StorageDamage; the caller closes the database. */
+/** Reads and judges what is stored, then opens it for writing. Throws a StorageDamage; the caller closes the databases. */
 export async function openGroupCommit(options: GroupCommitOptions): Promise<GroupCommit> {
-  const { database, highWater, incarnation } = options;
-  const sequence = await recoverSequence(database, highWater.read(), incarnation);
-  return new GroupCommit(options, sequence, await recoverGroups(database));
+  const { databases, highWater, incarnation } = options;
+  const logSequence = await recoverSequence(databases, 'log', incarnation, highWater.read());
+  const stateSequence = await recoverSequence(databases, 'state', incarnation);
+  return new GroupCommit(options, { logSequence, stateSequence, groups: await recoverGroups(databases) });
 }

@@ -79,7 +79,7 @@ export class GroupState implements StateReader {
   }
 
   /**
-   * Puts the change into `batch`, leaving out what a later change up to `batchEnd` overwrites: that one is in the same
+   * Puts the change into `batch`, whose last change has the ordinal `batchEnd`, leaving out what a later change up to `batchEnd` overwrites: that one is in the same
    * batch, so nobody can ever see the one without the other. Returns the bytes put.
    */
   encode(change: StagedChange, batchEnd: number, batch: DatabaseBatch, scratch: Scratch): number {

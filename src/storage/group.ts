@@ -1,18 +1,18 @@
 import type { LogWrite } from '../replica/ports.ts';
-import type { Database, DatabaseBatch } from './database.ts';
+import type { DatabaseBatch, Databases } from './database.ts';
 import { GroupLog } from './group-log.ts';
-import { GroupState, type StagedChange } from './group-state.ts';
+import { GroupState } from './group-state.ts';
 import type { HeaderCacheBudget } from './header-cache.ts';
-import { encodeHardState, encodeLogStart, encodeMachineState } from './records.ts';
+import { encodeHardState, encodeLogStart } from './records.ts';
 import type { StoredGroup } from './recovery.ts';
 import type { EncodedRecord, Scratch } from './sealing.ts';
 
 export interface GroupOptions {
-  readonly database: Database;
+  readonly databases: Databases;
   readonly recovered: StoredGroup;
   /** Shared by all groups of the node. */
   readonly budget: HeaderCacheBudget;
-  /** Whether the database holds the group already. */
+  /** Whether the log database holds the group already. */
   readonly founded: boolean;
 }
 
@@ -24,10 +24,10 @@ export class Group {
   #founded: boolean;
 
   constructor(options: GroupOptions) {
-    const { database, recovered, budget, founded } = options;
+    const { databases, recovered, budget, founded } = options;
     this.recovered = recovered;
-    this.log = new GroupLog({ database, ...recovered });
-    this.state = new GroupState(database, recovered.partition, budget);
+    this.log = new GroupLog({ database: databases.log, ...recovered });
+    this.state = new GroupState(databases.state, recovered.partition, budget);
     this.#founded = founded;
   }
 
@@ -38,20 +38,13 @@ export class Group {
     return bytes + put(batch, encodeHardState(scratch, write.partition, write.hardState));
   }
 
-  /** `batchEnd` is the ordinal of the batch's last item. Returns the bytes put. */
-  encodeChange(change: StagedChange, batchEnd: number, batch: DatabaseBatch, scratch: Scratch): number {
-    return this.#found(batch, scratch) + this.state.encode(change, batchEnd, batch, scratch);
-  }
-
-  /** Every record of which a group has one is there from its first batch on: one missing at open was lost. */
+  /** What the log holds of a group but entries is there from its first batch on: one of them missing at open was lost. */
   #found(batch: DatabaseBatch, scratch: Scratch): number {
     if (this.#founded) return 0;
     this.#founded = true;
-    const { partition, hardState, start, machineState } = this.recovered;
+    const { partition, hardState, start } = this.recovered;
     return (
-      put(batch, encodeHardState(scratch, partition, hardState)) +
-      put(batch, encodeLogStart(scratch, partition, start)) +
-      put(batch, encodeMachineState(scratch, partition, machineState))
+      put(batch, encodeHardState(scratch, partition, hardState)) + put(batch, encodeLogStart(scratch, partition, start))
     );
   }
 }

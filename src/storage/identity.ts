@@ -8,6 +8,7 @@ import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { FormationState, IdentityStore, NodeId, NodeIdentity, PeerIncarnation } from '../replica/ports.ts';
 import { StorageDamage } from './damage.ts';
+import { databaseNames } from './database.ts';
 import { DataDirectoryError, lockDirectory, prepareDirectory, syncDirectory } from './data-directory.ts';
 
 /** Of everything in the data directory: keys, records, files. */
@@ -111,7 +112,7 @@ const fileName = 'identity.json';
 function readIdentity(directory: string): IdentityContent | undefined {
   const file = path.join(directory, fileName);
   if (!fs.existsSync(file)) {
-    if (!fs.existsSync(path.join(directory, 'db'))) return undefined;
+    if (!databaseNames.some((name) => fs.existsSync(path.join(directory, name)))) return undefined;
     throw new StorageDamage(`${file} is missing, and ${directory} holds a node's data`);
   }
   const stored = parse(fs.readFileSync(file, 'utf8'));

@@ -57,6 +57,11 @@ export function partitionOfKey(key: Buffer): PartitionId {
   return key.readUInt32BE(0) as PartitionId;
 }
 
+export function kindOfKey(key: Buffer): number {
+  if (key.length < keyPrefixBytes) throw strangeKey(key);
+  return key.readUInt8(4);
+}
+
 /** Fails with a StorageDamage for a key that can't have been written. */
 export function indexOfKey(key: Buffer): LogIndex {
   // Above 2^53 - 1 nothing is written, and readU64 would take it for a bug of the caller.

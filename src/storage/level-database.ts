@@ -11,6 +11,7 @@ export async function openLevelDatabase(options: {
   readonly directory: string;
   readonly config: StorageConfig;
   readonly mayCreate: boolean;
+  readonly blockCacheBytes: number;
 }): Promise<Database> {
   const { directory, config } = options;
   // Opening below a path that can't be made never returns, so that is found out before.
@@ -22,7 +23,7 @@ export async function openLevelDatabase(options: {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
     writeBufferSize: config.writeBufferBytes,
-    cacheSize: config.blockCacheBytes,
+    cacheSize: options.blockCacheBytes,
     compression: config.compression,
     maxFileSize: config.tableBytesMax,
   });

@@ -1,9 +1,10 @@
 /**
  * A node's storage on LevelDB. In the data directory:
  *
- *   db/          the database
- *   HIGHWATER    the last batch that anybody was told of
- *   SYNCPOINTS   only when asked for, see `sync-points.ts`
+ *   log/           the database of Raft's records
+ *   state/         the database of the state machines'
+ *   HIGHWATER      the last batch of the log that anybody was told of
+ *   *.syncpoints   only when asked for, see `sync-points.ts`
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -11,6 +12,7 @@ import type { StorageConfig } from '../config.ts';
 import type { Logger } from '../logger.ts';
 import type { Storage } from '../replica/ports.ts';
 import { prepareDirectory, syncDirectory } from './data-directory.ts';
+import type { Database, DatabaseName, Databases } from './database.ts';
 import { openGroupCommit } from './group-commit.ts';
 import { openHighWaterFile } from './high-water.ts';
 import { openLevelDatabase } from './level-database.ts';
@@ -36,38 +38,45 @@ export async function openLevelStorage(options: LevelStorageOptions): Promise<St
   const { directory, config } = options;
   const startedAt = performance.now();
   prepareDirectory(directory);
-  const databaseDirectory = path.join(directory, 'db');
   const highWater = openHighWaterFile(path.join(directory, 'HIGHWATER'));
-  // With any batch acknowledged there was a database: LevelDB must not make an empty one in its place.
-  const mayCreate = highWater.read() === undefined && !hasDatabaseFiles(databaseDirectory);
+  const opened: Database[] = [];
   try {
-    // LevelDB must not run a compaction over damaged tables: it would write the damage into new ones, or abort.
-    const checkedBytes = await checkTables(databaseDirectory);
-    const database = await openLevelDatabase({ directory: databaseDirectory, config, mayCreate });
-    try {
+    const acknowledged = highWater.read() !== undefined;
+    let checkedBytes = 0;
+    const open = async (name: DatabaseName, blockCacheBytes: number): Promise<Database> => {
+      const databaseDirectory = path.join(directory, name);
+      // With any batch acknowledged there was a database: LevelDB must not make an empty one in its place.
+      const mayCreate = !acknowledged && !hasDatabaseFiles(databaseDirectory);
+      // LevelDB must not run a compaction over damaged tables: it would write the damage into new ones, or abort.
+      checkedBytes += await checkTables(databaseDirectory);
+      const database = await openLevelDatabase({ directory: databaseDirectory, config, blockCacheBytes, mayCreate });
+      opened.push(database);
       syncDirectory(databaseDirectory);
-      syncDirectory(directory);
-      const record = (): void => recordSyncPoints(directory, databaseDirectory);
-      if (config.recordSyncPoints) record();
-      const storage = await openGroupCommit({
-        database,
-        highWater,
-        config,
-        incarnation: options.incarnation,
-        after,
-        onFailure: options.onFailure,
-        ...(config.recordSyncPoints && config.sync ? { onSynced: record } : {}),
-      });
-      options.logger?.info(
-        { directory, checkedBytes, openMs: Math.round(performance.now() - startedAt) },
-        'storage is open',
-      );
-      return storage;
-    } catch (error) {
-      await database.close();
-      throw error;
-    }
+      if (config.recordSyncPoints) recordSyncPoints(databaseDirectory);
+      return database;
+    };
+    const databases: Databases = {
+      log: await open('log', config.logBlockCacheBytes),
+      state: await open('state', config.blockCacheBytes),
+    };
+    syncDirectory(directory);
+    const onSynced = (name: DatabaseName): void => recordSyncPoints(path.join(directory, name));
+    const storage = await openGroupCommit({
+      databases,
+      highWater,
+      config,
+      incarnation: options.incarnation,
+      after,
+      onFailure: options.onFailure,
+      ...(config.recordSyncPoints && config.sync ? { onSynced } : {}),
+    });
+    options.logger?.info(
+      { directory, checkedBytes, openMs: Math.round(performance.now() - startedAt) },
+      'storage is open',
+    );
+    return storage;
   } catch (error) {
+    for (const database of opened) await database.close();
     highWater.close();
     throw error;
   }

@@ -1,11 +1,11 @@
 /**
- * The storage of a node without a disk, for tests and the simulator: the same formats, order and recovery as on LevelDB, over a
- * map. Whoever drives it says when a batch is durable, when one fails, and when the power goes.
+ * The storage of a node without a disk, for tests and the simulator: the same formats, order and recovery as on LevelDB, over two
+ * maps. Whoever drives it says when a batch is durable, when one fails, and when the power goes.
  */
 import { assert } from '../assert.ts';
 import { defaults, type StorageConfig } from '../config.ts';
 import type { Clock, Storage } from '../replica/ports.ts';
-import type { Database, DatabaseBatch, ScanRange } from './database.ts';
+import type { Database, DatabaseBatch, DatabaseName, ScanRange } from './database.ts';
 import { openGroupCommit } from './group-commit.ts';
 import type { HighWaterMark, Mark } from './high-water.ts';
 
@@ -19,32 +19,39 @@ export interface MemoryStorageOptions {
   readonly onFailure?: (error: unknown) => void;
 }
 
+/** Keys as latin1, one character a byte. */
+export type MemoryRecords = Readonly<Record<DatabaseName, Map<string, Buffer>>>;
+
 export interface MemoryStorage extends Storage {
   /** Whether a batch waits to be completed. */
-  batchUnderWay(): boolean;
+  batchUnderWay(database: DatabaseName): boolean;
   /** The batch under way becomes durable; resolves once its `onDurable`s have run. */
-  completeBatch(): Promise<void>;
+  completeBatch(database: DatabaseName): Promise<void>;
   /** The batch under way fails; resolves once `onFailure` has run. */
-  failBatch(error: Error): Promise<void>;
+  failBatch(database: DatabaseName, error: Error): Promise<void>;
   /** The power goes: this storage is dead, and what comes back holds what was durable and nothing else. */
   crash(overrides?: Partial<MemoryStorageOptions>): Promise<MemoryStorage>;
   /** What a crash at this moment would come back as, while this storage goes on. */
   openCopy(overrides?: Partial<MemoryStorageOptions>): Promise<MemoryStorage>;
-  /** The disk itself, keys as latin1: tests damage it between a crash and the next opening. */
-  readonly records: Map<string, Buffer>;
+  /** The disk itself: tests damage it between a crash and the next opening. */
+  readonly records: MemoryRecords;
 }
 
 interface Disk {
-  readonly records: Map<string, Buffer>;
+  readonly records: MemoryRecords;
   mark: Mark | undefined;
 }
 
 export async function openMemoryStorage(options: MemoryStorageOptions): Promise<MemoryStorage> {
-  return open(options, { records: new Map(), mark: undefined });
+  return open(options, { records: { log: new Map(), state: new Map() }, mark: undefined });
 }
 
 async function open(options: MemoryStorageOptions, disk: Disk): Promise<MemoryStorage> {
-  const database = new MemoryDatabase(disk.records, options.automatic);
+  const { records } = disk;
+  const databases = {
+    log: new MemoryDatabase(records.log, options.automatic),
+    state: new MemoryDatabase(records.state, options.automatic),
+  };
   const highWater: HighWaterMark = {
     read: () => disk.mark,
     write: (mark) => {
@@ -53,15 +60,17 @@ async function open(options: MemoryStorageOptions, disk: Disk): Promise<MemorySt
     close: () => undefined,
   };
   const storage = await openGroupCommit({
-    database,
+    databases,
     highWater,
     config: options.config ?? defaults.storage,
     incarnation: options.incarnation ?? 1,
     after: options.after ?? afterRealTime,
     onFailure: options.onFailure ?? throwFailure,
   });
-  const openCopy = (overrides: Partial<MemoryStorageOptions> = {}): Promise<MemoryStorage> =>
-    open({ ...options, ...overrides }, { records: new Map(disk.records), mark: disk.mark });
+  const openCopy = (overrides: Partial<MemoryStorageOptions> = {}): Promise<MemoryStorage> => {
+    const copy = { log: new Map(records.log), state: new Map(records.state) };
+    return open({ ...options, ...overrides }, { records: copy, mark: disk.mark });
+  };
   return {
     group: (partition) => storage.group(partition),
     log: (partition) => storage.log(partition),
@@ -71,15 +80,16 @@ async function open(options: MemoryStorageOptions, disk: Disk): Promise<MemorySt
     flush: () => storage.flush(),
     pendingBytes: () => storage.pendingBytes(),
     close: () => storage.close(),
-    batchUnderWay: () => database.batchUnderWay(),
-    completeBatch: () => database.settle(undefined),
-    failBatch: (error) => database.settle(error),
+    batchUnderWay: (name) => databases[name].batchUnderWay(),
+    completeBatch: (name) => databases[name].settle(undefined),
+    failBatch: (name, error) => databases[name].settle(error),
     crash: (overrides) => {
-      database.cutOff();
+      databases.log.cutOff();
+      databases.state.cutOff();
       return openCopy(overrides);
     },
     openCopy,
-    records: disk.records,
+    records,
   };
 }
 

@@ -1,12 +1,12 @@
-/** What a database holds of each group, read and judged before anything is served. */
+/** What the databases hold of each group, read and judged before anything is served. */
 import type { MachineState } from '../kv/types.ts';
 import type { LogIndex, Term } from '../raft/types.ts';
 import type { PartitionId, RecoveredGroup } from '../replica/ports.ts';
 import { noReplica } from '../raft/types.ts';
 import { StorageDamage } from './damage.ts';
-import type { Database } from './database.ts';
+import type { Database, Databases } from './database.ts';
 import { checkChain, type ChainPosition } from './group-log.ts';
-import { groupKey, indexKey, nodePartition, partitionOfKey, RecordKind } from './keys.ts';
+import { groupKey, indexKey, kindOfKey, nodePartition, partitionOfKey, RecordKind } from './keys.ts';
 import {
   decodeEntry,
   decodeHardState,
@@ -38,8 +38,21 @@ export function emptyGroup(partition: PartitionId): StoredGroup {
 }
 
 /** All groups with at least one record. Throws a StorageDamage that names the first record in doubt. */
-export async function recoverGroups(database: Database): Promise<StoredGroup[]> {
+export async function recoverGroups(databases: Databases): Promise<StoredGroup[]> {
+  const partitions = await storedPartitions(databases.log);
+  for (const partition of await storedPartitions(databases.state)) {
+    if (!partitions.includes(partition)) {
+      throw new StorageDamage(`partition ${partition}: there is state and no log`, partition);
+    }
+  }
   const groups: StoredGroup[] = [];
+  for (const partition of partitions) groups.push(await recoverGroup(databases, partition));
+  return groups;
+}
+
+/** In ascending order. */
+async function storedPartitions(database: Database): Promise<PartitionId[]> {
+  const partitions: PartitionId[] = [];
   const end = Buffer.alloc(5, 0xff);
   end.writeUInt32BE(nodePartition - 1, 0);
   let next = 0;
@@ -47,8 +60,8 @@ export async function recoverGroups(database: Database): Promise<StoredGroup[]> 
     const from = Buffer.alloc(5);
     from.writeUInt32BE(next, 0);
     const partition = await firstPartition(database, from, end);
-    if (partition === undefined) return groups;
-    groups.push(await recoverGroup(database, partition));
+    if (partition === undefined) return partitions;
+    partitions.push(partition);
     next = partition + 1;
   }
 }
@@ -58,17 +71,29 @@ async function firstPartition(database: Database, from: Buffer, to: Buffer): Pro
   return undefined;
 }
 
-async function recoverGroup(database: Database, partition: PartitionId): Promise<StoredGroup> {
-  const hardState = required(database, partition, RecordKind.hardState, decodeHardState, 'hard state');
-  const start = required(database, partition, RecordKind.logStart, decodeLogStart, 'log start');
-  const machineState = required(database, partition, RecordKind.machineState, decodeMachineState, 'machine state');
-  const last = await checkLogEnd(database, partition, start, machineState);
+async function recoverGroup({ log, state }: Databases, partition: PartitionId): Promise<StoredGroup> {
+  const hardState = required(log, partition, RecordKind.hardState, decodeHardState, 'hard state');
+  const start = required(log, partition, RecordKind.logStart, decodeLogStart, 'log start');
+  const machineState = await recoverMachineState(state, partition);
+  const last = await checkLogEnd(log, partition, start, machineState);
   // A vote or term that came back in an older version: no entry is stored before its term is (paper, figure 2).
   if (hardState.currentTerm < last.term) {
     const older = `hard state is of term ${hardState.currentTerm}, and the last log entry of term ${last.term}`;
     throw new StorageDamage(`partition ${partition}: ${older}`, partition);
   }
   return { partition, hardState, machineState, start, last };
+}
+
+/** A group whose first state batch is still to come has no state at all; with any, its machine state was in the same batch. */
+async function recoverMachineState(state: Database, partition: PartitionId): Promise<MachineState> {
+  const from = groupKey(partition, RecordKind.machineState);
+  const to = groupKey((partition + 1) as PartitionId, RecordKind.machineState);
+  for await (const [key, value] of state.scan({ from, to, limit: 1 })) {
+    if (partitionOfKey(key) !== partition) break;
+    if (kindOfKey(key) === RecordKind.machineState) return decodeMachineState(key, value);
+    throw new StorageDamage(`partition ${partition}: machine state is missing`, partition);
+  }
+  return emptyGroup(partition).machineState;
 }
 
 /** Reads the log from its end backwards as far as must be checked. Returns its end. */
@@ -112,7 +137,7 @@ async function checkLogEnd(
   return last;
 }
 
-/** A group's first batch writes all three, so one that is not there was lost. */
+/** A group's first log batch writes both, so one that is not there was lost. */
 function required<T>(
   database: Database,
   partition: PartitionId,

@@ -107,7 +107,7 @@ function restorePristine(): void {
 
 /** LevelDB's log with everything since the last table was written; a small database has nothing else. */
 function newestLog(): string {
-  const directory = join(victim.dataDir, 'db');
+  const directory = join(victim.dataDir, 'log');
   const logs = readdirSync(directory).filter((name) => name.endsWith('.log'));
   return join(directory, logs.toSorted().at(-1) ?? '');
 }

@@ -126,8 +126,8 @@ export class World {
     }
     let moved = mail.length > 0 || dirty.length > 0;
     for (const [nodeId, storage] of this.storages) {
-      if (this.stalled.has(nodeId) || !storage.batchUnderWay()) continue;
-      await storage.completeBatch();
+      if (this.stalled.has(nodeId) || !storage.batchUnderWay('log')) continue;
+      await storage.completeBatch('log');
       moved = true;
     }
     return moved || this.mail.length > 0;

@@ -65,6 +65,14 @@ export function append(storage: Storage, write: LogWrite): Promise<void> {
   });
 }
 
+/** Resolves once all that was handed over is durable, staged state too. */
+export async function settled(storage: Storage): Promise<void> {
+  while (storage.pendingBytes() > 0) {
+    storage.flush();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
 /** Entries as text, for comparing. */
 export function bodies(read: readonly Entry[]): string[] {
   return read.map((one) => `${one.index}/${one.term} ${Buffer.from(one.body).toString()}`);

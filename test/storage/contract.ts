@@ -18,6 +18,7 @@ import {
   put,
   read,
   record,
+  settled,
   value,
 } from './building.ts';
 
@@ -76,7 +77,6 @@ export function storageContract(name: string, makeHarness: () => StorageHarness)
       };
       await append(storage, logWrite(p1, { hardState: hardState(7, 3), entries: written }));
       storage.stageState(p1, [{ type: 'put', key: Buffer.from([0, 255, 10]), record: stored }], machineState(2));
-      await append(storage, logWrite(p1, {}));
       storage = await harness.reopen();
       expect(storage.group(p1).hardState).toEqual({ currentTerm: 7, votedFor: 3 });
       expect(storage.group(p1).machineState).toEqual(machineState(2));
@@ -184,12 +184,12 @@ export function storageContract(name: string, makeHarness: () => StorageHarness)
         'one',
         undefined,
       ]);
-      await append(storage, logWrite(p1, {}));
+      await settled(storage);
       storage.stageState(p1, [del('a')], machineState(2));
       expect(value(storage, p1, 'a')).toBeUndefined();
       storage.stageState(p1, [put('b', 'two'), put('a', 'three')], machineState(4));
       expect([value(storage, p1, 'a'), value(storage, p1, 'b')]).toEqual(['three', 'two']);
-      await append(storage, logWrite(p1, {}));
+      await settled(storage);
       await nowAndAfterReopening(() => {
         expect([value(storage, p1, 'a'), value(storage, p1, 'b')]).toEqual(['three', 'two']);
       });
@@ -199,12 +199,11 @@ export function storageContract(name: string, makeHarness: () => StorageHarness)
     test('a key staged again while its batch is written keeps its newer value', async () => {
       await append(storage, logWrite(p1, { hardState: hardState(1), entries: entries(1, 4, 1) }));
       storage.stageState(p1, [put('a', 'one')], machineState(1));
-      const first = append(storage, logWrite(p1, {}));
+      const first = settled(storage);
       storage.stageState(p1, [put('a', 'two')], machineState(2));
       await first;
       expect(value(storage, p1, 'a')).toBe('two');
       storage.stageState(p1, [del('a')], machineState(3));
-      await append(storage, logWrite(p1, {}));
       expect(value(await harness.reopen(), p1, 'a')).toBeUndefined();
     });
 
@@ -219,12 +218,12 @@ export function storageContract(name: string, makeHarness: () => StorageHarness)
       agrees('a');
       storage.stageState(p1, [put('a', 'one', 1), put('b', 'longer', 1)], machineState(1));
       agrees('a');
-      await append(storage, logWrite(p1, {}));
+      await settled(storage);
       storage.stageState(p1, [put('a', 'fourth', 4), del('b')], machineState(4));
       agrees('a');
       agrees('b');
       expect(storage.state(p1).header(bytes('a'))?.revision).toBe(4);
-      await append(storage, logWrite(p1, {}));
+      await settled(storage);
       await nowAndAfterReopening(() => {
         agrees('a');
         agrees('b');
@@ -287,7 +286,7 @@ export function storageContract(name: string, makeHarness: () => StorageHarness)
       expect(storage.pendingBytes()).toBeLessThan(9000);
       await done;
       expect(storage.pendingBytes()).toBeLessThan(4000);
-      await append(storage, logWrite(p1, {}));
+      await settled(storage);
       expect(storage.pendingBytes()).toBe(0);
     });
 

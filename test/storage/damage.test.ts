@@ -36,9 +36,11 @@ test('undamaged, everything acknowledged is there', async () => {
 
 describe('a flipped bit', () => {
   test.each([
-    ['the log file', /\.log$/, 11],
-    ['the table file', /\.ldb$/, 5],
-    ['the manifest', /MANIFEST-\d+$/, 1],
+    ["the log's log file", /^log.*\.log$/, 11],
+    ["the log's table file", /^log.*\.ldb$/, 5],
+    ["the log's manifest", /^log.*MANIFEST-\d+$/, 1],
+    ["the state's table file", /^state.*\.ldb$/, 5],
+    ["the state's manifest", /^state.*MANIFEST-\d+$/, 1],
   ])('in %s is found wherever it is', async (_what, ending, step) => {
     const name = nameOf(ending);
     const verdicts: string[] = [];
@@ -46,7 +48,16 @@ describe('a flipped bit', () => {
       verdicts.push(await judge(flipped(name, position)));
     }
     expect(verdicts.length).toBeGreaterThan(50);
-    expect(verdicts.filter((verdict) => verdict === 'right')).toEqual([]);
+    expect(verdicts.filter((verdict) => /^(right|older state)$/.test(verdict))).toEqual([]);
+  });
+
+  test("in the state's log file leaves an older state, which the log makes good", async () => {
+    const name = nameOf(/^state.*\.log$/);
+    const verdicts = new Set<string>();
+    for (let position = 0; position < present(files.get(name)).length; position += 7) {
+      verdicts.add(await judge(flipped(name, position)));
+    }
+    expect([...verdicts]).toEqual(['older state']);
   });
 
   test('in the high-water mark is nothing: it only ever proves, never accuses', async () => {
@@ -56,29 +67,29 @@ describe('a flipped bit', () => {
   });
 });
 
-describe('the log file', () => {
+describe("the log's log file", () => {
   test('with a run of records lost in the middle: the gap is named', async () => {
-    const name = nameOf(/\.log$/);
+    const name = nameOf(/^log.*\.log$/);
     const content = present(files.get(name));
     const damaged = Buffer.from(content);
     damaged.fill(0xff, Math.floor(content.length * 0.4), Math.floor(content.length * 0.5));
     expect(await judge(withFile(name, damaged))).toMatch(
-      /^batches (\d+ to \d+ are missing|end at \d+, and 36 was acknowledged)$/,
+      /^log batches (\d+ to \d+ are missing|end at \d+, and 36 was acknowledged)$/,
     );
   });
 
   test('cut short of the mark anywhere: what was acknowledged is missed', async () => {
-    const name = nameOf(/\.log$/);
+    const name = nameOf(/^log.*\.log$/);
     const content = present(files.get(name));
     for (let length = 0; length < content.length; length += 97) {
       expect(await judge(withFile(name, content.subarray(0, length)))).toMatch(
-        /^batches end at \d+, and 36 was acknowledged$/,
+        /^log batches end at \d+, and 36 was acknowledged$/,
       );
     }
   });
 
   test('gone altogether: what was acknowledged is missed', async () => {
-    expect(await judge(withFile(nameOf(/\.log$/), undefined))).toMatch(/was acknowledged|can't open/);
+    expect(await judge(withFile(nameOf(/^log.*\.log$/), undefined))).toMatch(/was acknowledged|can't open/);
   });
 });
 
@@ -91,11 +102,12 @@ describe('files', () => {
   test('with the database gone, no empty one takes its place', async () => {
     const mark = new Map([...files].filter(([name]) => name === 'HIGHWATER'));
     expect(await judge(mark)).toMatch(/held a database and holds none now/);
-    expect(await judge(withFile('db/CURRENT', undefined))).toMatch(/held a database and holds none now/);
+    expect(await judge(withFile('log/CURRENT', undefined))).toMatch(/held a database and holds none now/);
+    expect(await judge(withFile('state/CURRENT', undefined))).toMatch(/held a database and holds none now/);
   });
 
   test('with a table cut or gone', async () => {
-    const name = nameOf(/\.ldb$/);
+    const name = nameOf(/^log.*\.ldb$/);
     const content = present(files.get(name));
     expect(await judge(withFile(name, content.subarray(0, 100)))).toMatch(/has 100 of \d+ bytes/);
     expect(await judge(withFile(name, undefined))).toMatch(/is missing/);

@@ -157,7 +157,7 @@ describe('identity', () => {
       });
     }
     fs.rmSync(path.join(directory, 'identity.json'));
-    fs.mkdirSync(path.join(directory, 'db'));
+    fs.mkdirSync(path.join(directory, 'log'));
     await expect(start()).rejects.toMatchObject({
       name: 'StorageDamage',
       message: matching(/is missing/),

@@ -52,7 +52,7 @@ async function moments(config: Partial<StorageConfig>): Promise<Moment[]> {
 async function lastIndexAfterCut(moment: Moment, options: { readonly withMark: boolean }): Promise<number | undefined> {
   const copy = fs.mkdtempSync(path.join(directory, 'copy-'));
   writeFiles(copy, moment.files);
-  cutToSyncPoints(copy, path.join(copy, 'db'));
+  cutToSyncPoints(copy);
   if (!options.withMark) fs.rmSync(path.join(copy, 'HIGHWATER'));
   let storage: Storage | undefined;
   try {

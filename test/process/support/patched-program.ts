@@ -20,8 +20,8 @@ export interface Fault {
 
 /** What waits for a batch goes on as soon as the batch is handed to LevelDB. */
 export const answersBeforeFsync: Fault = {
-  file: 'storage/group-commit.js',
-  original: 'void batch.write().then(() => this.#completed(items, mark), (error) => this.#fail(error));',
+  file: 'storage/commit-queue.js',
+  original: 'void batch.write().then(() => this.#completed(items, mark), (error) => this.#failed(error));',
   broken: 'void batch.write(); void Promise.resolve().then(() => this.#completed(items, mark));',
 };
 
