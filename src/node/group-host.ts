@@ -23,6 +23,10 @@ export interface GroupHostOptions {
   readonly storage: Storage;
   readonly transport: Transport;
   readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** See `DriveLoop`. */
+  readonly schedule: (turn: () => void) => void;
   readonly logger: Logger;
   readonly onFailure: (error: unknown) => void;
 }
@@ -44,7 +48,7 @@ export class GroupHost implements LocalReplicas {
   readonly ready: Promise<void>;
 
   constructor(options: GroupHostOptions) {
-    const { map, nodeId, storage, transport, onFailure } = options;
+    const { map, nodeId, storage, transport, schedule, onFailure } = options;
     this.#options = options;
     this.#planned = map.partitions.filter(({ replicas }) => replicas.some((replica) => replica.nodeId === nodeId));
     this.#unled = new Set(this.#planned.map((partition) => partition.id));
@@ -52,8 +56,7 @@ export class GroupHost implements LocalReplicas {
       const members = map.partition(partition)?.replicas ?? [];
       return members.find((member) => member.replicaId === replicaId)?.nodeId;
     });
-    // `setImmediate` runs after the sockets of this loop turn were read: one turn takes in all that has arrived.
-    this.#loop = new DriveLoop({ transport, storage, onFailure, schedule: (turn) => void setImmediate(turn) });
+    this.#loop = new DriveLoop({ transport, storage, onFailure, schedule });
     this.ready = new Promise((resolve) => {
       this.#becomeReady = resolve;
     });
@@ -114,7 +117,7 @@ export class GroupHost implements LocalReplicas {
   }
 
   #createReplica(partition: PartitionDescriptor): Replica {
-    const { config, nodeId, storage, transport, clock } = this.#options;
+    const { config, nodeId, storage, transport, clock, random } = this.#options;
     const self = partition.replicas.find((replica) => replica.nodeId === nodeId);
     if (self === undefined) throw new Error(`partition ${partition.id} has no replica on ${nodeId}`);
     const replica: Replica = new Replica({
@@ -126,7 +129,7 @@ export class GroupHost implements LocalReplicas {
       storage,
       transport,
       clock,
-      random: Math.random,
+      random,
       limits: { ...config.raft, pendingBytesMax: config.storage.pendingBytesMax },
       campaignsFirst: partition.preferredLeader === nodeId,
       wake: () => this.#loop.wake(replica),

@@ -1,26 +1,14 @@
-/**
- * One node, composed: identity, storage, transport, the founding of the cluster, and then a replica of every group that
- * the partition map gives it. Everything below the HTTP front is put together here and nowhere else.
- */
+/** One node on a real machine: its data directory, LevelDB, TCP and the machine's clocks. */
 import { randomBytes } from 'node:crypto';
-import { assert } from '../assert.ts';
 import type { Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
-import { Formation, type FormationResult } from '../cluster/formation.ts';
-import { canonicalFounding, parseFounding } from '../cluster/founding.ts';
-import { LeaderHints } from '../cluster/hints.ts';
-import { buildPartitionMap, type PartitionMap } from '../cluster/partition-map.ts';
-import { Router } from '../cluster/router.ts';
 import type { NodeFacade } from '../cluster/types.ts';
 import type { NodeId } from '../replica/ports.ts';
 import { openIdentity } from '../storage/identity.ts';
 import { openLevelStorage } from '../storage/level-storage.ts';
-import { startTransport, type TcpTransport } from '../transport/tcp-transport.ts';
+import { startTransport } from '../transport/tcp-transport.ts';
 import { systemClock } from './clock.ts';
-import { Facade } from './facade.ts';
-import { GroupHost } from './group-host.ts';
-import { verifyIncarnation } from './incarnations.ts';
-import { PeerRequests } from './peer-requests.ts';
+import { composeNode } from './composition.ts';
 
 export interface NodeOptions {
   readonly config: Config;
@@ -42,96 +30,42 @@ export interface RunningNode {
  * leaders: see `ready`. Rejects with one clear line when the directory or a port can't be used.
  */
 export async function startNode({ config, logger }: NodeOptions): Promise<RunningNode> {
-  assert(config.bootstrap !== undefined, 'a node without bootstrap is refused by the configuration check');
-  const nodeId = config.nodeId as NodeId;
   const clock = systemClock;
+  const random = Math.random;
   const failure = createFailure();
+  const nodeId = config.nodeId as NodeId;
   const identity = await openIdentity({ directory: config.dataDir, nodeId, clusterName: config.clusterName });
-  const { formation: formed, incarnation, nonce } = identity.identity();
-  const founding = formed.phase === 'unformed' ? canonicalFounding(config.bootstrap) : formed.founding;
-  const map = mapOf(founding);
   const storage = await openLevelStorage({
     directory: config.dataDir,
     config: config.storage,
-    incarnation,
+    incarnation: identity.identity().incarnation,
     onFailure: failure.report,
     logger,
   });
-
-  // The transport calls into what is made from it; nothing can arrive before all of it stands.
-  let host: GroupHost | undefined;
-  let requests: PeerRequests | undefined;
-  const transport = await startTransport({
-    listen: config.peer,
-    self: { nodeId, incarnation, nonce, clusterId: formed.phase === 'formed' ? formed.clusterId : undefined },
-    config: config.transport,
-    handlers: {
-      onMessage: (from, partition, message) => host?.receive(from, partition, message),
-      onRequest: (from, kind, payload) =>
-        requests?.answer(from, kind, payload) ?? Promise.reject(new Error('the node is starting')),
-      // For people only: what Raft relies on is answers and silence.
-      onPeerUp: (peer) => logger.info({ peer }, 'peer connected'),
-      onPeerDown: (peer, reason) => logger.info({ peer, reason }, 'peer lost'),
-    },
-    verifyHello: (hello) => verifyIncarnation(identity, hello, (peer) => host?.peerRestarted(peer)),
-    clock,
-    random: Math.random,
+  const node = await composeNode({
+    config,
     logger,
-  });
-  const hints = new LeaderHints();
-  host = new GroupHost({ config, map, nodeId, storage, transport, clock, logger, onFailure: failure.report });
-  const router = new Router({ nodeId, map, hints, replicas: host, transport, clock, limits: config.limits });
-  host.onLeaderChanged((partition) => router.leaderChanged(partition));
-  const formation = new Formation({
-    store: identity,
-    transport,
     clock,
-    founding,
-    founders: map.nodes.map((node) => node.nodeId),
+    random,
+    // `setImmediate` runs after the sockets of this loop turn were read: one turn takes in all that has arrived.
+    schedule: (turn) => void setImmediate(turn),
+    identity,
+    storage,
+    startTransport: (binding) =>
+      startTransport({ ...binding, listen: config.peer, config: config.transport, clock, random, logger }),
     drawClusterId: () => randomBytes(16).toString('hex'),
-    limits: config.limits,
-    onWaiting: (reason) => logger.info(`founding: ${reason}`),
+    onFailure: failure.report,
   });
-  requests = new PeerRequests({ router, host, formation });
-  transport.setPeers(map.nodes.map((node) => ({ nodeId: node.nodeId, ...hostAndPort(node.peer) })));
-  const facade = new Facade({ config, map, hints, host, router, identity, transport, clock });
-  void formation.start().then((result) => begin(result, { transport, host, failure }), failure.report);
-
   return {
-    facade,
-    ready: host.ready,
+    facade: node.facade,
+    ready: node.ready,
     failed: failure.failed,
     async close() {
-      facade.shutDown();
-      formation.stop();
-      host.stop();
-      await transport.close();
+      await node.close();
       await storage.close();
       await identity.close();
     },
   };
-}
-
-interface Founded {
-  readonly transport: TcpTransport;
-  readonly host: GroupHost;
-  readonly failure: Failure;
-}
-
-/** Only a formed cluster starts Raft (the safety of founding rests on it). */
-function begin(result: FormationResult, { transport, host, failure }: Founded): void {
-  switch (result.type) {
-    case 'formed':
-      transport.setClusterId(result.clusterId);
-      host.start();
-      return;
-    case 'in_doubt':
-    case 'refused':
-      failure.report(new Error(result.message));
-      return;
-    case 'stopped':
-      return;
-  }
 }
 
 interface Failure {
@@ -145,16 +79,4 @@ function createFailure(): Failure {
     report = (error) => resolve(error instanceof Error ? error : new Error(String(error)));
   });
   return { failed, report };
-}
-
-function mapOf(founding: string): PartitionMap {
-  const parsed = parseFounding(founding);
-  if (parsed.type === 'unreadable') throw new Error(`the founders' list can't be used: ${parsed.reason}`);
-  return buildPartitionMap(parsed.bootstrap);
-}
-
-/** `peer` is host:port, checked with the configuration; an IPv6 address stands in brackets. */
-function hostAndPort(peer: string): { readonly host: string; readonly port: number } {
-  const at = peer.lastIndexOf(':');
-  return { host: peer.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(peer.slice(at + 1)) };
 }
