@@ -12,11 +12,11 @@ const shared = ['assert', 'bytes', 'config', 'logger'];
 
 /** @type {Record<string, Room>} */
 export const rooms = {
-  raft: { values: ['assert', 'bytes'] },
+  raft: { values: ['assert', 'bytes', 'planted'] },
   kv: { values: ['assert', 'bytes'] },
   replica: { values: ['raft', 'kv', ...shared], packages: ['node:'] },
   storage: {
-    values: ['raft/types', 'kv/types', ...shared],
+    values: ['raft/types', 'kv/types', 'planted', ...shared],
     types: ['replica/ports'],
     packages: ['node:', 'classic-level'],
   },
@@ -35,8 +35,14 @@ export const rooms = {
   api: { values: shared, packages: ['node:', 'ajv'] },
   client: { values: ['api', ...shared], packages: ['node:', 'undici'] },
   dashboard: { values: ['api'], packages: ['node:'] },
-  testing: { values: ['client', 'api', ...shared], packages: ['node:', 'undici'] },
-  cli: { values: ['client', 'api', 'testing', ...shared], packages: ['node:', 'commander', 'ajv'] },
+  history: { values: shared },
+  testing: { values: ['client', 'api', 'history', ...shared], packages: ['node:', 'undici'] },
+  cli: { values: ['client', 'api', 'testing', 'history', 'sim', ...shared], packages: ['node:', 'commander', 'ajv'] },
+  /** The one room that may plant a bug. */
+  sim: {
+    values: ['raft', 'kv', 'replica', 'storage', 'transport', 'cluster', 'node', 'history', 'seeded-bugs', ...shared],
+    packages: ['node:'],
+  },
   /** `main.ts` composes: what runs a node is given to the command line, not imported by it. */
   main: { values: ['cli', 'node', 'http', ...shared], packages: ['node:'] },
   /** The launcher: runs before anything is built. */
@@ -44,6 +50,8 @@ export const rooms = {
   assert: { values: [], packages: [] },
   bytes: { values: ['assert'], packages: [] },
   config: { values: [], packages: [] },
+  planted: { values: ['seeded-bugs'], packages: [] },
+  'seeded-bugs': { values: [], packages: [] },
   logger: { values: [], packages: ['node:', 'pino'] },
 };
 

@@ -50,6 +50,11 @@ describe('the rooms', () => {
     ['main.ts', './storage/database.ts'],
     ['attic/old.ts', '../assert.ts'],
     ['raft/quorum.ts', '../../test/raft/cluster.ts'],
+    ['raft/leader.ts', '../seeded-bugs.ts'],
+    ['storage/commit-queue.ts', '../seeded-bugs.ts'],
+    ['node/node.ts', '../seeded-bugs.ts'],
+    ['cli/program.ts', '../seeded-bugs.ts'],
+    ['http/server.ts', '../planted.ts'],
   ])('refuse src/%s the import of %s', async (path, source) => {
     expect(await broken(untyped, `src/${path}`, uses(source))).toEqual(['rooms/imports']);
   });
@@ -79,6 +84,9 @@ describe('the rooms', () => {
     ['http/application.ts', 'express'],
     ['cli/program.ts', '../testing/cluster.ts'],
     ['main.ts', './node/node.ts'],
+    ['raft/leader.ts', '../planted.ts'],
+    ['storage/commit-queue.ts', '../planted.ts'],
+    ['sim/worker.ts', '../seeded-bugs.ts'],
   ])('let src/%s import %s', async (path, source) => {
     expect(await broken(untyped, `src/${path}`, uses(source))).toEqual([]);
   });

@@ -22,6 +22,8 @@ export async function runCommandLine(
   addStart(program, runNode);
   addConfig(program);
   addDev(program);
+  addCheck(program);
+  addSim(program);
   try {
     await program.parseAsync(words, { from: 'user' });
   } catch (error) {
@@ -77,6 +79,72 @@ function addDev(program: Command): void {
     });
 }
 
+function addSim(program: Command): void {
+  program
+    .command('sim')
+    .description('run whole clusters in a simulated world, where everything goes wrong, and judge all that they do')
+    .option('--seed <number>', 'run this one seed, the same on every machine', seedNumber)
+    .option('--seeds <count>', 'run so many seeds of this commit (default: 200)', countNumber)
+    .option('--from <number>', 'begin with this seed instead of the first of this commit', seedNumber)
+    .option('--minutes <minutes>', 'run seeds of this commit for so long', countNumber)
+    .option('--trace', 'print what happens, line by line (with --seed)')
+    .option('--minimize', 'look for a shorter run that fails too (with --seed)')
+    .option('--bug <name>', 'plant a bug that must be found (see flotilla mutants)')
+    .option('--seconds <seconds>', 'let things go wrong for so many simulated seconds (default: 60)', countNumber)
+    .option('--clients <count>', 'instead of ten', countNumber)
+    .option('--nodes <count>', 'instead of what the seed draws; replication factor 3', countNumber)
+    .option('--partitions <count>', 'instead of what the seed draws', countNumber)
+    .option('--faults <kinds>', 'only these kinds of fault, separated by commas')
+    .option('--workers <count>', 'threads (default: one for each core)', countNumber)
+    .action(async (options: SimOptions) => {
+      const { runSim, simWords } = await import('./sim.ts');
+      const words = simWords(options);
+      if (words.type === 'bad') return program.error(`flotilla: ${words.problem}`);
+      await runSim(words.words);
+    });
+  program
+    .command('mutants')
+    .description('show that the simulator finds each of the bugs that can be planted')
+    .option('--only <name>', 'only this bug')
+    .option('--from <number>', 'begin with this seed instead of the first of this commit', seedNumber)
+    .option('--workers <count>', 'threads (default: one for each core)', countNumber)
+    .action(async (options: { readonly only?: string; readonly from?: number; readonly workers?: number }) => {
+      const { runMutants, simWords } = await import('./sim.ts');
+      const words = simWords(options.only === undefined ? {} : { bug: options.only });
+      if (words.type === 'bad') return program.error(`flotilla: ${words.problem}`);
+      const { bug: only } = words.words;
+      await runMutants({ ...options, only });
+    });
+}
+
+interface SimOptions {
+  readonly seed?: number;
+  readonly seeds?: number;
+  readonly from?: number;
+  readonly minutes?: number;
+  readonly trace?: boolean;
+  readonly minimize?: boolean;
+  readonly bug?: string;
+  readonly seconds?: number;
+  readonly clients?: number;
+  readonly nodes?: number;
+  readonly partitions?: number;
+  readonly faults?: string;
+  readonly workers?: number;
+}
+
+function addCheck(program: Command): void {
+  program
+    .command('check')
+    .description('check a recorded history, one JSON operation a line, for linearizability')
+    .argument('<history>', 'JSON lines file, - for standard input')
+    .option('--seconds <seconds>', 'give up after so long, which is no pass', seconds, 60)
+    .action(async (file: string, options: { readonly seconds: number }) => {
+      const { runCheck } = await import('./check.ts');
+      await runCheck({ file, seconds: options.seconds });
+    });
+}
+
 interface DevWords {
   readonly nodes: string;
   readonly port: number;
@@ -116,8 +184,25 @@ function setOption(): Option {
     });
 }
 
+function seedNumber(text: string): number {
+  if (!/^[0-9]{1,16}$/.test(text) || !Number.isSafeInteger(Number(text))) {
+    throw new InvalidArgumentError('Expected a whole number up to 2^53 - 1.');
+  }
+  return Number(text);
+}
+
+function countNumber(text: string): number {
+  if (!/^[0-9]{1,9}$/.test(text) || Number(text) === 0) throw new InvalidArgumentError('Expected a number above 0.');
+  return Number(text);
+}
+
 function wholeNumber(text: string): number {
   if (!/^[0-9]{1,5}$/.test(text)) throw new InvalidArgumentError('Expected a port number.');
+  return Number(text);
+}
+
+function seconds(text: string): number {
+  if (!/^[0-9]{1,6}(\.[0-9]{1,3})?$/.test(text)) throw new InvalidArgumentError('Expected a number of seconds.');
   return Number(text);
 }
 

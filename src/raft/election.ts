@@ -1,4 +1,5 @@
 /** Elections (paper 5.2, 5.4.1) with pre-vote (thesis 9.6) and leader stickiness (thesis 4.2.3). */
+import { planted } from '../planted.ts';
 import {
   becomeCandidate,
   becomeFollower,
@@ -16,6 +17,7 @@ import {
   noReplica,
   type PreVoteRequest,
   type PreVoteResponse,
+  type ReplicaId,
   type Term,
   type VoteRequest,
   type VoteResponse,
@@ -93,7 +95,8 @@ export function answerVote(member: Member, request: VoteRequest, granted: boolea
     term: hardState.currentTerm,
     granted,
   };
-  sendWhenDurable(member, response, 0 as LogIndex);
+  if (planted('vote-before-durable')) member.messages.push(response);
+  else sendWhenDurable(member, response, 0 as LogIndex);
 }
 
 /** A yes carries the term that was asked for; one to an earlier question is dropped. */
@@ -101,15 +104,26 @@ export function handlePreVoteResponse(member: Member, response: PreVoteResponse)
   const { role, hardState } = member;
   if (role.name !== 'preCandidate') return;
   if (response.granted && response.term !== hardState.currentTerm + 1) return;
-  if (!role.votes.has(response.from)) role.votes.set(response.from, response.granted);
+  noteVote(member, role.votes, response);
   countPreVotes(member);
 }
 
 export function handleVoteResponse(member: Member, response: VoteResponse): void {
   const { role } = member;
   if (role.name !== 'candidate') return;
-  if (!role.votes.has(response.from)) role.votes.set(response.from, response.granted);
+  noteVote(member, role.votes, response);
   countVotes(member, role);
+}
+
+/** The first answer of a voter counts, whatever it repeats or takes back later. */
+function noteVote(
+  { membership }: Member,
+  votes: Map<ReplicaId, boolean>,
+  { from, granted }: PreVoteResponse | VoteResponse,
+): void {
+  if (!votes.has(from)) votes.set(from, granted);
+  else if (planted('duplicate-vote-counted'))
+    votes.set(membership.voterPeers.find((id) => !votes.has(id)) ?? from, granted);
 }
 
 /** The candidate's own vote, once durable: until then a crash could make it forget that it was cast. */

@@ -1,5 +1,6 @@
 /** A follower's side of replication (paper 5.3). All messages here are of the current term. */
 import { assert } from '../assert.ts';
+import { planted } from '../planted.ts';
 import { becomeFollower, commitTo, type Follower, type Member, sendWhenDurable } from './member.ts';
 import {
   type AppendEntriesRequest,
@@ -16,6 +17,8 @@ const noHint = { hintIndex: 0 as LogIndex, hintTerm: 0 as Term };
 
 export function handleAppendEntries(member: Member, request: AppendEntriesRequest): void {
   const role = follow(member, request.from);
+  if (planted('commit-beyond-verified'))
+    commitTo(member, Math.min(request.leaderCommit, member.log.lastIndex) as LogIndex);
   const { log, commitIndex } = member;
   const { prevLogIndex, entries } = request;
   const lastNewIndex = (prevLogIndex + entries.length) as LogIndex;
@@ -65,7 +68,7 @@ function follow(member: Member, leader: ReplicaId): Follower {
  * request that covers less than we hold must not remove what a later one brought (paper, figure 2, rules 3 and 4).
  */
 function adoptEntries(member: Member, role: Follower, entries: readonly Entry[]): void {
-  const { log, durability, commitIndex } = member;
+  const { log, commitIndex } = member;
   const first = entries[0]?.index;
   if (first === undefined) return;
   let position = Math.max(0, commitIndex + 1 - first);
@@ -75,11 +78,23 @@ function adoptEntries(member: Member, role: Follower, entries: readonly Entry[])
     if (log.term(entry.index) === entry.term) continue;
     assert(entry.index > commitIndex, () => `committed entry ${entry.index} would be truncated`);
     assert(entry.index > role.verifiedIndex, () => `entry ${entry.index} of this term's leader would be truncated`);
-    log.truncateFrom(entry.index);
-    durability.truncated(entry.index);
+    truncateFrom(member, entry.index);
     break;
   }
   for (; position < entries.length; position++) log.append(entries[position] as Entry);
+  if (planted('matching-suffix-truncated')) cutOffAfter(member, entries.at(-1) as Entry);
+}
+
+function truncateFrom({ log, durability }: Member, index: LogIndex): void {
+  log.truncateFrom(index);
+  durability.truncated(index);
+}
+
+/** A seeded bug. What is truncated must be replaced in the same batch, so the last entry is written once more. */
+function cutOffAfter(member: Member, last: Entry): void {
+  if (last.index <= member.commitIndex || last.index === member.log.lastIndex) return;
+  truncateFrom(member, last.index);
+  member.log.append(last);
 }
 
 /**

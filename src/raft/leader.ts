@@ -1,5 +1,6 @@
 /** A leader's side: replication and commit (paper 5.3, 5.4), ReadIndex (thesis 6.4), check-quorum (thesis 6.2). */
 import { assert } from '../assert.ts';
+import { planted } from '../planted.ts';
 import { appendOwn, becomeFollower, commitTo, type Leader, type Member } from './member.ts';
 import type { Progress } from './progress.ts';
 import { isQuorum, quorumValue } from './quorum.ts';
@@ -27,7 +28,8 @@ export function propose(member: Member, role: Leader, kind: EntryKind, body: Uin
 
 /** Notes the commit index. Before the term's no-op is committed it may lag behind what an earlier leader answered. */
 export function readIndex(member: Member, role: Leader, context: number): void {
-  if (member.commitIndex >= role.termStartIndex) role.reads.add(context, member.commitIndex);
+  const noopCommitted = member.commitIndex >= role.termStartIndex;
+  if (noopCommitted || planted('read-before-noop')) role.reads.add(context, member.commitIndex);
   else role.reads.addEarly(context);
 }
 
@@ -197,9 +199,11 @@ function repair(
  */
 export function advanceCommit(member: Member, role: Leader): void {
   const { durability, replicaId, log, commitIndex } = member;
+  const ownIndex = planted('own-append-counted-early') ? log.lastIndex : durability.durableIndex;
   const index = quorumValue(member.membership.configuration, (id) =>
-    id === replicaId ? durability.durableIndex : progressOf(role, id).matchIndex,
+    id === replicaId ? ownIndex : progressOf(role, id).matchIndex,
   ) as LogIndex;
+  if (planted('old-term-counted') && index < role.termStartIndex) commitTo(member, index);
   if (index <= commitIndex || index < role.termStartIndex) return;
   assert(log.term(index) === member.hardState.currentTerm, 'what follows the no-op is of the current term');
   const firstOwn = Math.max(commitIndex + 1, role.termStartIndex) as LogIndex;
@@ -214,7 +218,7 @@ function confirmReads(member: Member, role: Leader): void {
   const round = quorumValue(member.membership.configuration, (id) =>
     id === member.replicaId ? role.reads.newest : progressOf(role, id).acknowledgedRound,
   );
-  role.reads.confirmTo(round, member.reads);
+  role.reads.confirmTo(planted('read-by-clock') ? role.reads.newest : round, member.reads);
 }
 
 function progressOf(role: Leader, id: ReplicaId): Progress {

@@ -3,6 +3,7 @@
  * `follower.ts` and `leader.ts` hold the rules of the roles; all other files of this folder only compute.
  */
 import { assert } from '../assert.ts';
+import { planted } from '../planted.ts';
 import type { Durability } from './durability.ts';
 import type { RaftLog } from './log.ts';
 import type { Membership } from './membership.ts';
@@ -113,6 +114,7 @@ export function becomeFollower(member: Member, term: Term, leader: ReplicaId): v
     restartElectionTimer(member);
   }
   enterTerm(member, term);
+  if (planted('vote-erased-on-step-down')) castVote(member, noReplica);
   member.role = { name: 'follower', leader, verifiedIndex: 0 as LogIndex };
 }
 

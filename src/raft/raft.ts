@@ -3,6 +3,7 @@
  * randomness of its own. The rules of the roles are in `election.ts`, `follower.ts` and `leader.ts`.
  */
 import { assert, unreachable } from '../assert.ts';
+import { planted } from '../planted.ts';
 import { Durability } from './durability.ts';
 import {
   answerVote,
@@ -237,6 +238,7 @@ function receiveOld(member: Member, message: Message): void {
 function acceptTerm(member: Member, message: Message): boolean {
   switch (message.type) {
     case 'PreVoteRequest':
+      if (planted('pre-vote-refreshes-contact')) member.electionElapsed = 0;
       // Only a question; nobody has entered that term.
       return !isLeaderAlive(member);
     case 'VoteRequest':

@@ -1,7 +1,8 @@
 import { assert } from '../assert.ts';
+import { planted } from '../planted.ts';
 import type { StorageConfig } from '../config.ts';
 import type { MachineState, StateReader, StateWrite } from '../kv/types.ts';
-import type { LogReader } from '../raft/types.ts';
+import { noReplica, type HardState, type LogReader } from '../raft/types.ts';
 import type { Clock, LogWrite, PartitionId, RecoveredGroup, Storage } from '../replica/ports.ts';
 import { BatchSequence, recoverSequence, type RecoveredSequence } from './batch-sequence.ts';
 import { CommitQueue, type Queued } from './commit-queue.ts';
@@ -117,7 +118,9 @@ export class GroupCommit implements Storage {
     group.log.queued(write);
     let bytes = recordOverheadBytes;
     for (const entry of write.entries) bytes += recordOverheadBytes + entry.body.length;
-    this.#log.push({ group, ordinal: this.#nextOrdinal(), bytes, write, onDurable });
+    const item: QueuedLogWrite = { group, ordinal: this.#nextOrdinal(), bytes, write, onDurable };
+    if (planted('term-and-vote-apart') && write.hardState) this.#pushApart(item, write.hardState);
+    else this.#log.push(item);
   }
 
   stageState(partition: PartitionId, writes: readonly StateWrite[], machineState: MachineState): void {
@@ -149,6 +152,20 @@ export class GroupCommit implements Storage {
     this.#cancelStateFlush?.();
     await Promise.all([this.#options.databases.log.close(), this.#options.databases.state.close()]);
     this.#options.highWater.close();
+  }
+
+  /** A seeded bug: the vote follows in a batch of its own, which it is given by its pretended size. */
+  #pushApart(item: QueuedLogWrite, hardState: HardState): void {
+    const { write } = item;
+    const { partition } = write;
+    this.#log.push({ ...item, write: { ...write, hardState: { ...hardState, votedFor: noReplica } } });
+    this.#log.push({
+      ...item,
+      ordinal: this.#nextOrdinal(),
+      bytes: this.#options.config.batchBytesMax,
+      write: { partition, hardState, truncateFrom: undefined, entries: [] },
+      onDurable: () => undefined,
+    });
   }
 
   /** State gathers for a while, since a few large batches cost less than many small ones, and nobody waits for it. */

@@ -1,4 +1,5 @@
 import { asBuffer } from '../bytes.ts';
+import { planted } from '../planted.ts';
 import type { MachineState, RecordHeader, StateReader, StateWrite, ValueRecord } from '../kv/types.ts';
 import type { PartitionId } from '../replica/ports.ts';
 import type { Database, DatabaseBatch } from './database.ts';
@@ -34,6 +35,7 @@ export class GroupState implements StateReader {
   readonly #overlay = new Map<string, OverlayValue>();
   readonly #cache: HeaderCache;
   #newestOrdinal = 0;
+  #newestState: MachineState | undefined;
 
   constructor(database: Database, partition: PartitionId, budget: HeaderCacheBudget) {
     this.#database = database;
@@ -75,6 +77,7 @@ export class GroupState implements StateReader {
       this.#cache.put(name, headerOf(record));
     }
     this.#newestOrdinal = ordinal;
+    this.#newestState = machineState;
     return { ordinal, writes, overlayKeys, machineState };
   }
 
@@ -97,7 +100,8 @@ export class GroupState implements StateReader {
       }
     }
     if (overwritten(this.#newestOrdinal)) return bytes;
-    const record = encodeMachineState(scratch, this.#partition, change.machineState);
+    const machineState = (planted('applied-index-apart') && this.#newestState) || change.machineState;
+    const record = encodeMachineState(scratch, this.#partition, machineState);
     batch.put(record.key, record.value);
     return bytes + record.key.length + record.value.length;
   }

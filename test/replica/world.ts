@@ -25,6 +25,8 @@ export class World {
   readonly stalled = new Set<NodeId>();
   /** Nodes that nothing leaves or reaches. */
   readonly cut = new Set<NodeId>();
+  /** Sees what leaves a replica. */
+  onSent: (sent: Sent) => void = () => undefined;
   readonly members: readonly ReplicaDescriptor[];
   readonly #dirty = new Set<NodeId>();
 
@@ -56,7 +58,7 @@ export class World {
       self,
       members: this.members,
       storage: this.storages.get(nodeId) as MemoryStorage,
-      transport: { send: (to, _partition, message) => void this.mail.push({ from: nodeId, to, message }) },
+      transport: { send: (to, _partition, message) => this.#sent({ from: nodeId, to, message }) },
       clock: this.clock,
       random: () => self.replicaId / 10,
       limits: { ...defaults.raft, pendingBytesMax: defaults.storage.pendingBytesMax, ...limits },
@@ -112,6 +114,11 @@ export class World {
     const asked: Asked = { outcomes: [] };
     ask((outcome) => void asked.outcomes.push(outcome));
     return asked;
+  }
+
+  #sent(sent: Sent): void {
+    this.onSent(sent);
+    this.mail.push(sent);
   }
 
   async #turn(): Promise<boolean> {

@@ -1,0 +1,45 @@
+/**
+ * Bugs that real stores have shipped, each a switch that the simulator turns on to prove that it would find it. All are off
+ * unless `plant` was called, which only the simulator may import; everybody else sees `planted.ts` (config/rooms.js).
+ * A switch is read at the mutated line and nowhere else.
+ */
+
+/** Each bug, in one sentence. */
+export const bugDescriptions = {
+  'vote-before-durable': 'A vote is answered before it is durable, so that a crash can take it back and give it again.',
+  'term-and-vote-apart':
+    'Term and vote are written one batch after the other and the answer waits for the first: a crash in between forgets the vote of the term.',
+  'vote-erased-on-step-down':
+    'Whoever steps down forgets its vote even when the term stays the same, and may vote again in it.',
+  'old-term-counted': 'A leader commits an entry of an earlier term by counting replicas (paper 5.4.2, figure 8).',
+  'matching-suffix-truncated':
+    'A follower cuts its log off after the last entry of an AppendEntries, so that a late one removes what a later one brought.',
+  'commit-beyond-verified':
+    "A follower bounds the leader's commit index by its own log's end and not by the last entry that the message verified.",
+  'duplicate-vote-counted': "A voter's repeated answer counts as the vote of another voter.",
+  'read-before-noop': "A new leader notes a read's index before the no-op of its term is committed.",
+  'read-by-clock':
+    'A leader answers reads by its own clock: until its ticks tell it to step down, without asking a quorum.',
+  'applied-index-apart':
+    'The applied index is written ahead of the values that belong to it, which follow in a later batch.',
+  'own-append-counted-early': "A leader counts its own log's end as stored before its fsync has returned.",
+  'fsync-error-swallowed': 'A batch whose write or fsync failed is taken for durable.',
+  'pre-vote-refreshes-contact': 'A pre-vote request counts as word from the leader, whom it thereby keeps alive.',
+} as const satisfies Record<string, string>;
+
+export type SeededBug = keyof typeof bugDescriptions;
+
+export const seededBugs = Object.keys(bugDescriptions) as readonly SeededBug[];
+
+/** Always a string: V8 then compares two pointers, in 2 ns, and takes twice that to compare with undefined. */
+let current: SeededBug | 'none' = 'none';
+
+/** Whether this bug was planted. It may stand on a hot path. */
+export function planted(bug: SeededBug): boolean {
+  return current === bug;
+}
+
+/** Turns one bug on and all others off; undefined turns all off. Holds for the whole process (in a worker: that worker). */
+export function plant(bug: SeededBug | undefined): void {
+  current = bug ?? 'none';
+}

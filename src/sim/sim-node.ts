@@ -1,0 +1,288 @@
+/**
+ * One machine of a simulated world: a disk and clocks that stay, and one start of the node after the other on them. The
+ * node itself is the real one, put together by `composeNode`.
+ */
+import { silentLogger } from '../logger.ts';
+import { assert } from '../assert.ts';
+import type { KvOutcome, KvRequest, NodeFacade, PartitionDescriptor, RequestOptions } from '../cluster/types.ts';
+import { composeNode } from '../node/composition.ts';
+import type { NodeTransport } from '../node/composition.ts';
+import type { NodeId, TransportHandlers } from '../replica/ports.ts';
+import { StorageDamage } from '../storage/damage.ts';
+import { openGroupCommit } from '../storage/group-commit.ts';
+import type { SimDisk } from './disk.ts';
+import { observedStorage, replicaKeys, type ReplicaKeys } from './observed-storage.ts';
+import type { Random } from './random.ts';
+import { SimClock, type ClockSetting } from './sim-clock.ts';
+import type { World } from './world.ts';
+
+export type NodeState = 'down' | 'starting' | 'up' | 'in_doubt';
+
+/** A turn of the event loop takes so long: what arrives meanwhile is taken in by the next one. */
+const turnMs = 0.05;
+
+export interface SimNodeOptions {
+  readonly world: World;
+  readonly nodeId: NodeId;
+  readonly number: number;
+  readonly disk: SimDisk;
+  readonly random: Random;
+  readonly clock: ClockSetting;
+  /** The disk was damaged on purpose, so finding that is right. */
+  readonly damageExpected: () => boolean;
+  /** The node stopped by itself because its disk failed. */
+  readonly onStopped: () => void;
+}
+
+/** One start, from its first instruction to its end. */
+interface Start {
+  over: boolean;
+  facade: NodeFacade | undefined;
+  /** Whether it has come so far that only requests make promises. */
+  settled: boolean;
+  /** Requests under way, of clients and of peers. */
+  requests: number;
+}
+
+export class SimNode {
+  readonly nodeId: NodeId;
+  readonly clock: ClockSetting;
+  readonly disk: SimDisk;
+  readonly #options: SimNodeOptions;
+  readonly #keys: ReplicaKeys;
+  #state: NodeState = 'down';
+  #start: Start = { over: true, facade: undefined, settled: true, requests: 0 };
+  #paused = false;
+  #backlog: (() => void)[] = [];
+  #endListeners = new Set<() => void>();
+  starts = 0;
+
+  constructor(options: SimNodeOptions) {
+    const { world, nodeId, disk, clock } = options;
+    this.#options = options;
+    this.nodeId = nodeId;
+    this.disk = disk;
+    this.clock = clock;
+    this.#keys = replicaKeys(nodeId, world.map.partitions);
+  }
+
+  state(): NodeState {
+    return this.#state;
+  }
+
+  isPaused(): boolean {
+    return this.#paused;
+  }
+
+  /** Whether requests can be handed to it. A paused node takes them and is silent. */
+  facade(): NodeFacade | undefined {
+    return this.#state === 'up' ? this.#start.facade : undefined;
+  }
+
+  /** Runs on this node: now, or when its pause ends; never when its process has died until then. */
+  run(event: () => void): void {
+    this.#guarded(this.#start, event);
+  }
+
+  /** `ended` runs when this start of the node comes to its end. Returns how to take that back. */
+  onEnd(ended: () => void): () => void {
+    const listeners = this.#endListeners;
+    listeners.add(ended);
+    return () => void listeners.delete(ended);
+  }
+
+  leads(partition: PartitionDescriptor): boolean {
+    const key = Buffer.from(this.#options.world.keyIn(partition.id));
+    return this.facade()?.locate(key).leader === this.nodeId;
+  }
+
+  start(): void {
+    if (this.#state !== 'down') return;
+    this.#state = 'starting';
+    this.starts += 1;
+    const start: Start = { over: false, facade: undefined, settled: false, requests: 0 };
+    this.#start = start;
+    this.#note('starts');
+    this.#options.world.scheduler.promisesMove();
+    this.#open(start).catch((error: unknown) => {
+      if (!start.over) this.#failed(start, error);
+    });
+  }
+
+  kill(): void {
+    if (!this.#end('is killed')) return;
+    this.disk.kill();
+  }
+
+  cutPower(): void {
+    if (!this.#end('loses its power')) return;
+    this.disk.cutPower();
+  }
+
+  pause(): void {
+    if (this.#state === 'up' || this.#state === 'starting') {
+      this.#paused = true;
+      this.#note('is paused');
+    }
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#note('goes on');
+    const backlog = this.#backlog;
+    this.#backlog = [];
+    this.#options.world.scheduler.promisesMove();
+    for (const event of backlog) event();
+  }
+
+  async #open(start: Start): Promise<void> {
+    const { world, nodeId, number, random, damageExpected } = this.#options;
+    const { scheduler, network, judge, config } = world;
+    const guarded = (event: () => void): void => this.#guarded(start, event);
+    const ended = (): boolean => start.over;
+    const clock = new SimClock(scheduler, this.clock, guarded);
+    const onFailure = (error: unknown): void => {
+      if (!start.over) this.#failed(start, error);
+    };
+    const { databases, highWater, identity } = this.disk.open(guarded);
+    const storage = await openGroupCommit({
+      databases,
+      highWater,
+      config: config.storage,
+      incarnation: identity.identity().incarnation,
+      after: (delayMs, callback) => clock.after(delayMs, callback),
+      onFailure,
+    });
+    if (ended()) return;
+    for (const [partition, key] of this.#keys) {
+      judge.started(key, { ...storage.group(partition), log: storage.log(partition) }, damageExpected());
+    }
+    const node = await composeNode({
+      config: { ...config, nodeId },
+      logger: silentLogger,
+      clock,
+      random: random.next,
+      schedule: (turn) => void scheduler.after(turnMs, () => guarded(turn)),
+      identity,
+      storage: observedStorage(storage, world, this.#keys),
+      startTransport: (binding) =>
+        Promise.resolve(
+          this.#observed(
+            network.attach({
+              nodeId,
+              number,
+              clock,
+              deliver: guarded,
+              binding: { ...binding, handlers: this.#countedHandlers(start, binding.handlers) },
+            }),
+          ),
+        ),
+      drawClusterId: () => random.hex(32),
+      onFailure,
+    });
+    if (ended()) return;
+    start.facade = node.facade;
+    void node.ready.then(() => {
+      start.settled = true;
+    });
+    this.#state = 'up';
+    this.#note('is up');
+  }
+
+  #observed(transport: NodeTransport): NodeTransport {
+    const { judge } = this.#options.world;
+    return {
+      ...transport,
+      send: (to, partition, message) => {
+        const key = this.#keys.get(partition);
+        if (key !== undefined) judge.sent(key, message);
+        transport.send(to, partition, message);
+      },
+    };
+  }
+
+  /** A request to this node: while any is under way, every event may settle promises. */
+  execute(request: KvRequest, options: RequestOptions): Promise<KvOutcome> {
+    const start = this.#start;
+    const { facade } = start;
+    assert(facade !== undefined, 'only a node that is up is asked');
+    return this.#counted(start, facade.execute(request, options));
+  }
+
+  #countedHandlers(start: Start, handlers: TransportHandlers): TransportHandlers {
+    return {
+      ...handlers,
+      onRequest: (from, kind, payload) => this.#counted(start, handlers.onRequest(from, kind, payload)),
+    };
+  }
+
+  async #counted<T>(start: Start, work: Promise<T>): Promise<T> {
+    start.requests += 1;
+    try {
+      return await work;
+    } finally {
+      start.requests -= 1;
+    }
+  }
+
+  #guarded(start: Start, event: () => void): void {
+    if (start.over) return;
+    if (this.#paused) {
+      this.#backlog.push(() => this.#guarded(start, event));
+      return;
+    }
+    try {
+      event();
+    } catch (error) {
+      this.#failed(start, error);
+    }
+    if (start.requests > 0 || !start.settled) this.#options.world.scheduler.promisesMove();
+  }
+
+  /** The node says that it must stop: right when its disk failed or was damaged, a bug otherwise. */
+  #failed(start: Start, error: unknown): void {
+    const { world, damageExpected, onStopped } = this.#options;
+    if (error instanceof StorageDamage && damageExpected()) {
+      this.#end(`is in doubt: ${error.message}`);
+      this.disk.kill();
+      this.#state = 'in_doubt';
+      return;
+    }
+    if (isDiskError(error)) {
+      this.#end(`stops: ${error.message}`);
+      this.disk.kill();
+      onStopped();
+      return;
+    }
+    start.over = true;
+    world.violated(error);
+  }
+
+  #end(what: string): boolean {
+    if (this.#start.over) return false;
+    const { world } = this.#options;
+    this.#note(what);
+    this.#start.over = true;
+    this.#state = 'down';
+    this.#paused = false;
+    this.#backlog = [];
+    world.network.detach(this.nodeId);
+    for (const key of this.#keys.values()) world.judge.crashed(key);
+    const listeners = this.#endListeners;
+    this.#endListeners = new Set();
+    for (const ended of listeners) ended();
+    return true;
+  }
+
+  #note(what: string): void {
+    const { trace } = this.#options.world;
+    trace.text(what);
+    trace.mix(this.#options.number);
+    trace.note(() => `${this.nodeId} ${what}`);
+  }
+}
+
+function isDiskError(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && (error.code === 'EIO' || error.code === 'ENOSPC');
+}

@@ -1,0 +1,259 @@
+/** One run of the simulated world: a cluster, its clients, what goes wrong, and the judges. Everything follows from the seed. */
+import { defaults, type Config } from '../config.ts';
+import { keyHash } from '../cluster/hash.ts';
+import { buildPartitionMap, type PartitionMap } from '../cluster/partition-map.ts';
+import { checkHistory } from '../history/check.ts';
+import { describeViolation } from '../history/describe.ts';
+import type { Operation } from '../history/types.ts';
+import type { NodeId, PartitionId } from '../replica/ports.ts';
+import { SimDisk } from './disk.ts';
+import { FaultInjector } from './fault-injector.ts';
+import { Network } from './network.ts';
+import { Random } from './random.ts';
+import { RaftJudge } from './raft-judge.ts';
+import { Scheduler } from './scheduler.ts';
+import { SimNode } from './sim-node.ts';
+import { drawSwarm, type FaultKind, type Swarm } from './swarm.ts';
+import { Trace } from './trace.ts';
+import { Violation } from './violation.ts';
+import { Workload } from './workload.ts';
+import type { World } from './world.ts';
+
+export interface SimulationOptions {
+  readonly seed: number;
+  /** Takes the place of what the seed would draw. */
+  readonly swarm?: Partial<Swarm>;
+  /** Hears what happens, as lines. */
+  readonly print?: (line: string) => void;
+}
+
+export interface SimulationReport {
+  readonly seed: number;
+  readonly swarm: Swarm;
+  readonly violation: Violation | undefined;
+  /** Over messages, disk writes, faults and the clients' history: equal for equal runs. */
+  readonly traceHash: string;
+  readonly simulatedMs: number;
+  readonly events: number;
+  readonly messages: number;
+  readonly operations: number;
+  /** Of the operations that no fault was near, how many, and how many of them ended unknown. */
+  readonly calm: { readonly operations: number; readonly unknown: number };
+  readonly unknown: number;
+  readonly failed: number;
+  readonly elections: number;
+  readonly entries: number;
+  readonly starts: number;
+  readonly inDoubt: number;
+  readonly faults: ReadonlyMap<FaultKind, number>;
+  readonly pairs: ReadonlySet<string>;
+  readonly history: readonly Operation[];
+}
+
+/** Once faults stop, every partition that has a majority takes writes within this time. */
+const livenessMs = 5000;
+const formedWithinMs = 10_000;
+/** A fault may show in operations that begin so long after it. */
+const calmAfterMs = 3000;
+
+export async function simulate({ seed, swarm: overrides = {}, print }: SimulationOptions): Promise<SimulationReport> {
+  const swarm = drawSwarm(new Random(seed, 'swarm'), overrides);
+  const scheduler = new Scheduler();
+  const trace = new Trace(() => scheduler.now(), print);
+  const config = configOf(swarm);
+  const map = buildPartitionMap(config.bootstrap);
+  const members = new Map(map.partitions.map((partition) => [partition.id, partition.replicas]));
+  const network = new Network({
+    scheduler,
+    trace,
+    random: new Random(seed, 'network'),
+    config: config.transport,
+    quality: swarm.quality,
+    encoded: swarm.encoded,
+  });
+  let violation: Violation | undefined;
+  const violated = (error: unknown): void => {
+    violation ??= Violation.of(error);
+  };
+  const judge = new RaftJudge((partition) => members.get(partition) ?? []);
+  const keyIn = keysByPartition(map);
+  const world: World = { seed, config, map, scheduler, network, judge, trace, keyIn, violated };
+
+  const nodes: SimNode[] = [];
+  const injector = new FaultInjector({ world, random: new Random(seed, 'faults'), swarm, nodes });
+  const clocks = new Random(seed, 'clocks');
+  map.nodes.forEach(({ nodeId }, index) => {
+    const disk = new SimDisk({
+      nodeId,
+      clusterName: config.clusterName,
+      random: new Random(seed, `disk ${nodeId}`).next,
+      after: (delayMs, run) =>
+        scheduler.after(delayMs, () => {
+          scheduler.promisesMove();
+          run();
+        }),
+      faults: () => injector.diskFaults(nodeId),
+      onEvent: (event) => {
+        trace.mix(index);
+        if (event.type === 'write') trace.mix(event.checksum);
+        else trace.text(event.type);
+        trace.note(() => `${nodeId} disk: ${JSON.stringify(event)}`);
+      },
+    });
+    const node: SimNode = new SimNode({
+      world,
+      nodeId,
+      number: index,
+      disk,
+      random: new Random(seed, `node ${nodeId}`),
+      clock: { rate: 1 + clocks.between(-1, 1) * swarm.clockDrift, wallOffsetMs: 0 },
+      damageExpected: () => injector.isDamaged(nodeId),
+      onStopped: () => injector.restartLater(node),
+    });
+    nodes.push(node);
+  });
+
+  const workload = new Workload({ scheduler, trace, random: new Random(seed, 'clients'), nodes, swarm });
+  const calm = { operations: 0, unknown: 0 };
+  const stopped = (): boolean => violation !== undefined;
+  const run = (ms: number): Promise<void> => scheduler.runUntil(scheduler.now() + ms, stopped);
+  try {
+    for (const node of nodes) node.start();
+    await untilReady(nodes, run);
+    workload.onSettled = (operation) => {
+      if (injector.disturbedWithin(calmAfterMs + (operation.return ?? 0) - operation.call)) return;
+      calm.operations += 1;
+      if (operation.outcome === 'unknown') calm.unknown += 1;
+    };
+    workload.start();
+    injector.start(swarm.seconds * 1000);
+    await run(swarm.seconds * 1000);
+    workload.stop();
+    injector.heal();
+    if (!stopped()) await checkLiveness();
+    if (!stopped()) await readEverything();
+    if (!stopped()) checkLinearizability();
+  } catch (error) {
+    violated(error);
+  }
+  trace.mix(workload.operations.length, scheduler.events());
+  return report();
+
+  /** Every partition takes a write within `livenessMs` of simulated time. */
+  async function checkLiveness(): Promise<void> {
+    const waiting = new Set<PartitionId>();
+    for (const { id } of map.partitions) {
+      waiting.add(id);
+      const ask = (): void => {
+        workload.once(`probe ${id}`, { op: 'put', key: keyIn(id) }, ({ outcome }) => {
+          if (outcome === 'ok') waiting.delete(id);
+          else if (!stopped()) ask();
+        });
+      };
+      ask();
+    }
+    await run(livenessMs);
+    if (stopped() || waiting.size === 0) return;
+    const [id] = waiting;
+    violated(
+      new Violation(
+        'liveness',
+        `${waiting.size} of ${map.partitions.length} partitions took no write within ${livenessMs} ms after all faults had ended, partition ${id} among them`,
+        id,
+      ),
+    );
+  }
+
+  /** What was acknowledged must be readable in the end: a last read of each key joins the history. */
+  async function readEverything(): Promise<void> {
+    const keys = new Set(workload.operations.map(({ key }) => key));
+    for (const key of keys) {
+      const ask = (): void =>
+        workload.once('last', { op: 'get', key }, ({ outcome }) => {
+          if (outcome !== 'ok' && !stopped()) ask();
+        });
+      ask();
+    }
+    for (let waitedMs = 0; workload.waiting() > 0 && !stopped(); waitedMs += 100) {
+      if (waitedMs > 2 * livenessMs) throw new Violation('liveness', 'reads do not end after all faults have ended');
+      await run(100);
+    }
+  }
+
+  function checkLinearizability(): void {
+    const verdict = checkHistory(workload.operations);
+    if (verdict.type === 'linearizable') return;
+    const lines =
+      verdict.type === 'violation'
+        ? describeViolation(verdict)
+        : [`not decided after ${verdict.steps} steps for the keys ${verdict.keys.join(', ')}`];
+    violated(new Violation('linearizability', lines.join('\n')));
+  }
+
+  function report(): SimulationReport {
+    const count = (outcome: Operation['outcome']): number =>
+      workload.operations.filter((operation) => operation.outcome === outcome).length;
+    return {
+      seed,
+      swarm,
+      violation,
+      traceHash: trace.hash(),
+      simulatedMs: scheduler.now(),
+      events: scheduler.events(),
+      messages: network.counts.messages,
+      operations: workload.operations.length,
+      calm,
+      unknown: count('unknown'),
+      failed: count('failed'),
+      elections: judge.counts.elections,
+      entries: judge.counts.committed,
+      starts: nodes.reduce((sum, node) => sum + node.starts, 0),
+      inDoubt: nodes.filter((node) => node.state() === 'in_doubt').length,
+      faults: injector.counts,
+      pairs: injector.pairs,
+      history: workload.operations,
+    };
+  }
+}
+
+/** For each partition a key that no client uses. */
+function keysByPartition(map: PartitionMap): (partition: PartitionId) => string {
+  const keys = new Map<PartitionId, string>();
+  for (let number = 0; keys.size < map.partitions.length; number += 1) {
+    const key = `probe-${number}`;
+    const { id } = map.partitionOf(keyHash(Buffer.from(key)));
+    if (!keys.has(id)) keys.set(id, key);
+  }
+  return (partition) => keys.get(partition) ?? '';
+}
+
+async function untilReady(nodes: readonly SimNode[], run: (ms: number) => Promise<void>): Promise<void> {
+  const isReady = (node: SimNode): boolean => node.facade()?.readiness().ready ?? false;
+  for (let waitedMs = 0; !nodes.every(isReady); waitedMs += 50) {
+    if (waitedMs > formedWithinMs) {
+      throw new Violation('liveness', `the cluster was not formed and led within ${formedWithinMs} ms`);
+    }
+    await run(50);
+  }
+}
+
+function configOf(swarm: Swarm): World['config'] & { readonly bootstrap: NonNullable<Config['bootstrap']> } {
+  const names = Array.from({ length: swarm.nodes }, (_, index) => `n${index + 1}` as NodeId);
+  return {
+    ...defaults,
+    dataDir: '/none',
+    http: { host: '127.0.0.1', port: 1, advertise: '127.0.0.1:1' },
+    peer: { host: '127.0.0.1', port: 1, advertise: '127.0.0.1:1' },
+    storage: { ...defaults.storage, writeBufferBytes: swarm.logBytes, batchBytesMax: swarm.logBytes },
+    raft: { ...defaults.raft, appendBytesMax: swarm.appendBytesMax },
+    bootstrap: {
+      partitions: swarm.partitions,
+      replicationFactor: swarm.replicationFactor,
+      nodes: names.map((nodeId, index) => ({
+        nodeId,
+        http: `http://${nodeId}:${index + 1}`,
+        peer: `${nodeId}:${index + 1}`,
+      })),
+    },
+  };
+}

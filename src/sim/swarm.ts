@@ -1,0 +1,107 @@
+/**
+ * What one seed's world is like: size, quality of network and disks, which faults happen and how often. Each seed leaves
+ * out some kinds of fault and has others often (swarm testing: Groce et al., "Swarm Testing", 2012), so that faults meet in more
+ * ways than with one average mix. All of it stays within what the store promises to bear: a violation is always a bug.
+ */
+import type { DiskFaults } from './disk.ts';
+import type { LinkQuality } from './network.ts';
+import type { Random } from './random.ts';
+
+export const faultKinds = [
+  'kill',
+  'power cut',
+  'kill all',
+  'crash at start',
+  'pause',
+  'split',
+  'one-way block',
+  'bridge',
+  'isolate leader',
+  'clog',
+  'slow disk',
+  'disk stall',
+  'disk error',
+  'full disk',
+  'damage',
+  'clock jump',
+] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+export interface Swarm {
+  readonly nodes: number;
+  readonly replicationFactor: number;
+  readonly partitions: number;
+  readonly clients: number;
+  /** Mean pause of a client between two operations, ms. */
+  readonly thinkMs: number;
+  readonly hotKeys: number;
+  readonly coldKeys: number;
+  readonly hotShare: number;
+  readonly operations: { readonly put: number; readonly get: number; readonly delete: number };
+  readonly requestTimeoutMs: number;
+  readonly quality: LinkQuality;
+  readonly encoded: boolean;
+  readonly disk: DiskFaults;
+  /** Clocks run up to this much too fast or too slow. */
+  readonly clockDrift: number;
+  readonly faults: readonly FaultKind[];
+  /** Between two faults on average, ms. */
+  readonly faultEveryMs: number;
+  /** Of the memtable and of one batch: how many sequence records are kept, and where batches are cut. */
+  readonly logBytes: number;
+  readonly appendBytesMax: number;
+  readonly seconds: number;
+}
+
+export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm {
+  const nodes = random.pick([3, 3, 3, 3, 5, 5, 7]);
+  const lossy = random.chance(0.6);
+  const disorderly = random.chance(0.6);
+  const quality: LinkQuality = {
+    delayMsMin: 0.1,
+    delayMsMax: random.magnitude(0.5, 10),
+    stragglerChance: disorderly ? random.magnitude(0.001, 0.1) : 0,
+    stragglerMs: random.magnitude(10, 2000),
+    lossChance: lossy ? random.magnitude(0.001, 0.1) : 0,
+    duplicateChance: disorderly ? random.magnitude(0.001, 0.1) : 0,
+  };
+  const disk: DiskFaults = {
+    fsyncMsMin: 0.2,
+    fsyncMsMax: random.magnitude(0.5, 8),
+    slowChance: random.chance(0.3) ? random.magnitude(0.001, 0.05) : 0,
+    slowMs: random.magnitude(10, 200),
+    stallChance: 0,
+    stallMs: random.magnitude(500, 3000),
+    failChance: 0,
+    inFlightSurvives: random.next(),
+  };
+  return {
+    nodes,
+    replicationFactor: nodes >= 5 ? random.pick([3, 3, 5]) : 3,
+    partitions: random.pick([1, 2, 3, 4, 4, 4, 8, 16, random.whole(1, 64)]),
+    clients: 10,
+    thinkMs: random.magnitude(250, 600),
+    hotKeys: random.whole(4, 20),
+    coldKeys: random.whole(20, 200),
+    hotShare: random.between(0.7, 1),
+    operations: { put: random.between(1, 4), get: random.between(1, 4), delete: random.between(0, 1) },
+    requestTimeoutMs: random.magnitude(500, 5000),
+    quality,
+    encoded: random.chance(0.25),
+    disk,
+    clockDrift: random.chance(0.5) ? random.magnitude(0.001, 0.1) : 0,
+    faults: drawFaults(random),
+    faultEveryMs: random.magnitude(700, 5000),
+    logBytes: Math.floor(random.magnitude(2 * 1024, 256 * 1024)),
+    appendBytesMax: Math.floor(random.magnitude(64, 512 * 1024)),
+    seconds: 60,
+    ...overrides,
+  };
+}
+
+/** Half of the kinds, give or take, and never fewer than four. */
+function drawFaults(random: Random): readonly FaultKind[] {
+  const count = random.whole(4, Math.ceil(faultKinds.length * 0.75));
+  const drawn = new Set(random.shuffle(faultKinds).slice(0, count));
+  return faultKinds.filter((kind) => drawn.has(kind));
+}
