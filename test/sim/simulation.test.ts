@@ -18,24 +18,24 @@ function flotilla(...words: readonly string[]): { readonly status: number | null
 
 describe('no promise is broken', () => {
   test('by the seeds from 1 on', () => {
-    const { status, output } = flotilla('sim', '--from', '1', '--seeds', '16');
+    const { status, output } = flotilla('sim', '--from', '1', '--seeds', '8');
     expect(status, output).toBe(0);
-    expect(output).toMatch(/^1[2-6] runs /m);
+    expect(output).toMatch(/^[6-8] runs /m);
   });
 
   test('by seeds that nobody has run before', () => {
-    const { status, output } = flotilla('sim', '--from', String(randomInt(2 ** 40)), '--seeds', '10');
+    const { status, output } = flotilla('sim', '--from', String(randomInt(2 ** 40)), '--seeds', '6');
     expect(status, output).toBe(0);
   });
 
   test('by a world of 64 partitions', () => {
-    const { status, output } = flotilla('sim', '--seed', '2', '--partitions', '64');
+    const { status, output } = flotilla('sim', '--seed', '2', '--partitions', '64', '--seconds', '15');
     expect(status, output).toBe(0);
   });
 });
 
 test('a seed is the same run in two processes, to the last message, traced or not', () => {
-  const traces = ['11', '12', '13'].map((seed) =>
+  const traces = ['11', '12'].map((seed) =>
     [[], ['--trace']].map((more) => {
       const { output } = flotilla('sim', '--seed', seed, '--seconds', '20', ...more);
       return /^trace [0-9a-f]{16}$/m.exec(output)?.[0];
@@ -45,7 +45,7 @@ test('a seed is the same run in two processes, to the last message, traced or no
     expect(first).toBeDefined();
     expect(second).toBe(first);
   }
-  expect(new Set(traces.flat()).size).toBe(3);
+  expect(new Set(traces.flat()).size).toBe(2);
 });
 
 /** Those that are caught soonest: that all are is for `npm run mutants`. */
