@@ -36,7 +36,7 @@ export interface Campaign {
   readonly realMs: number;
 }
 
-/** Most of what a run makes is soon garbage: a large young generation copies less of it. A quarter of its time, measured. */
+/** Most of what a run makes is soon garbage: a large young generation copies less of it (7 % of the time). */
 const maxYoungGenerationSizeMb = 128;
 
 export const pairsInAll = (faultKinds.length * (faultKinds.length - 1)) / 2;
