@@ -7,7 +7,7 @@ import { assert } from '../assert.ts';
 import type { KvOutcome, KvRequest, NodeFacade, PartitionDescriptor, RequestOptions } from '../cluster/types.ts';
 import { composeNode } from '../node/composition.ts';
 import type { NodeTransport } from '../node/composition.ts';
-import type { NodeId, TransportHandlers } from '../replica/ports.ts';
+import type { NodeId, Storage, TransportHandlers } from '../replica/ports.ts';
 import { StorageDamage } from '../storage/damage.ts';
 import { openGroupCommit } from '../storage/group-commit.ts';
 import type { SimDisk } from './disk.ts';
@@ -38,6 +38,7 @@ export interface SimNodeOptions {
 interface Start {
   over: boolean;
   facade: NodeFacade | undefined;
+  storage: Storage | undefined;
   /** Whether it has come so far that only requests make promises. */
   settled: boolean;
   /** Requests under way, of clients and of peers. */
@@ -51,7 +52,7 @@ export class SimNode {
   readonly #options: SimNodeOptions;
   readonly #keys: ReplicaKeys;
   #state: NodeState = 'down';
-  #start: Start = { over: true, facade: undefined, settled: true, requests: 0 };
+  #start: Start = { over: true, facade: undefined, storage: undefined, settled: true, requests: 0 };
   #paused = false;
   #backlog: (() => void)[] = [];
   #endListeners = new Set<() => void>();
@@ -91,6 +92,21 @@ export class SimNode {
     return () => void listeners.delete(ended);
   }
 
+  /** What this node's own replica holds under `key`, in words; undefined where there is none, or the node is not up. */
+  holds(partition: PartitionDescriptor, key: Buffer): string | undefined {
+    if (this.#state !== 'up' || !this.#keys.has(partition.id)) return undefined;
+    const start = this.#start;
+    try {
+      const record = start.storage?.state(partition.id).get(key);
+      return record === undefined
+        ? 'nothing'
+        : `${Buffer.from(record.value).toString()} of revision ${record.revision}`;
+    } catch (error) {
+      this.#failed(start, error);
+      return undefined;
+    }
+  }
+
   leads(partition: PartitionDescriptor): boolean {
     const key = Buffer.from(this.#options.world.keyIn(partition.id));
     return this.facade()?.locate(key).leader === this.nodeId;
@@ -100,7 +116,7 @@ export class SimNode {
     if (this.#state !== 'down') return;
     this.#state = 'starting';
     this.starts += 1;
-    const start: Start = { over: false, facade: undefined, settled: false, requests: 0 };
+    const start: Start = { over: false, facade: undefined, storage: undefined, settled: false, requests: 0 };
     this.#start = start;
     this.#note('starts');
     this.#options.world.scheduler.promisesMove();
@@ -183,6 +199,7 @@ export class SimNode {
     });
     if (ended()) return;
     start.facade = node.facade;
+    start.storage = storage;
     void node.ready.then(() => {
       start.settled = true;
     });

@@ -132,6 +132,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     injector.heal();
     if (!stopped()) await checkLiveness();
     if (!stopped()) await readEverything();
+    if (!stopped()) await compareReplicas();
     if (!stopped()) checkLinearizability();
   } catch (error) {
     violated(error);
@@ -178,6 +179,31 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
       if (waitedMs > 2 * livenessMs) throw new Violation('liveness', 'reads do not end after all faults have ended');
       await run(100);
     }
+  }
+
+  /** In the end all replicas of a partition hold the same under each key: what they stored, not only what they were told. */
+  async function compareReplicas(): Promise<void> {
+    for (let waitedMs = 0; ; waitedMs += 100) {
+      const difference = firstDifference();
+      if (difference === undefined || stopped()) return;
+      if (waitedMs > livenessMs) throw difference;
+      await run(100);
+    }
+  }
+
+  function firstDifference(): Violation | undefined {
+    for (const name of new Set(workload.operations.map(({ key }) => key))) {
+      const key = Buffer.from(name);
+      const partition = map.partitionOf(keyHash(key));
+      const held = nodes.flatMap((node) => {
+        const value = node.holds(partition, key);
+        return value === undefined ? [] : [{ value, words: `${node.nodeId} holds ${value}` }];
+      });
+      if (new Set(held.map(({ value }) => value)).size <= 1) continue;
+      const words = held.map((one) => one.words).join(', ');
+      return new Violation('replicas agree', `under key ${JSON.stringify(name)} ${words}`, partition.id);
+    }
+    return undefined;
   }
 
   function checkLinearizability(): void {
