@@ -3,8 +3,8 @@ import type { Swarm } from './swarm.ts';
 
 /**
  * Looks for a smaller world in which the same seed fails before the same judge: shorter, with fewer kinds of fault, fewer
- * clients, fewer partitions; each step is kept when it still fails. Every change makes another run of the seed, so that
- * nothing is found for some failures.
+ * clients, fewer partitions; each step is kept when it still fails, and no later. Every change makes another run of the
+ * seed, so that nothing is found for some failures.
  */
 export async function minimize(
   { seed, swarm = {} }: SimulationOptions,
@@ -15,7 +15,7 @@ export async function minimize(
   let last = failing;
   const attempt = async (change: Partial<Swarm>, description: string): Promise<void> => {
     const report = await simulate({ seed, swarm: { ...smallest, ...change } });
-    if (report.violation?.judge !== failing.violation?.judge) return;
+    if (report.violation?.judge !== failing.violation?.judge || report.simulatedMs > last.simulatedMs) return;
     smallest = { ...smallest, ...change };
     last = report;
     onProgress(`${description}: still fails, after ${(report.simulatedMs / 1000).toFixed(1)} s`);
