@@ -80,7 +80,7 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
     replicationFactor: nodes >= 5 ? random.pick([3, 3, 5]) : 3,
     partitions: random.pick([1, 2, 3, 4, 4, 4, 8, 16, random.whole(1, 64)]),
     clients: 10,
-    thinkMs: random.magnitude(250, 600),
+    thinkMs: random.magnitude(400, 650),
     hotKeys: random.whole(4, 20),
     coldKeys: random.whole(20, 200),
     hotShare: random.between(0.7, 1),

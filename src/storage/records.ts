@@ -91,7 +91,7 @@ export function encodeHardState(scratch: Scratch, partition: PartitionId, state:
 }
 
 export function decodeHardState(key: Buffer, value: Buffer): HardState {
-  const [currentTerm, votedFor] = decodeNumbers(key, value, 2, 'hard state');
+  const [currentTerm, votedFor] = decodeNumbers(key, value, 2, () => 'hard state');
   return { currentTerm: currentTerm as Term, votedFor: votedFor as ReplicaId };
 }
 
@@ -101,7 +101,7 @@ export function encodeLogStart(scratch: Scratch, partition: PartitionId, start: 
 }
 
 export function decodeLogStart(key: Buffer, value: Buffer): LogStart {
-  const [firstIndex, previousTerm, previousChecksum] = decodeNumbers(key, value, 3, 'log start');
+  const [firstIndex, previousTerm, previousChecksum] = decodeNumbers(key, value, 3, () => 'log start');
   return {
     firstIndex: firstIndex as LogIndex,
     previousTerm: previousTerm as Term,
@@ -119,7 +119,7 @@ export function decodeMachineState(key: Buffer, value: Buffer): MachineState {
     key,
     value,
     5,
-    'machine state',
+    () => 'machine state',
   );
   return { appliedIndex, appliedTerm, logTime, keys, bytes };
 }
@@ -135,7 +135,7 @@ export function decodeSequence(key: Buffer, value: Buffer): SequenceRecord & { r
     key,
     value,
     4,
-    `batch sequence ${sequence}`,
+    () => `batch sequence ${sequence}`,
   );
   const checksum = value.readUInt32BE(value.length - checksumBytes);
   return { sequence, firstSequence, incarnation, batchBytes, previousChecksum, checksum };

@@ -59,12 +59,14 @@ export function encodeNumbers(
   return seal(bytes, keyBytes, end);
 }
 
-export function decodeNumbers(key: Buffer, value: Buffer, count: number, what: string): number[] {
-  unseal(key, value, 1 + 8 * count, () => what);
+export function decodeNumbers(key: Buffer, value: Buffer, count: number, what: () => string): number[] {
+  unseal(key, value, 1 + 8 * count, what);
   if (value.length !== 1 + 8 * count + checksumBytes) {
-    throw damagedRecord(partitionOfKey(key), what, `has the wrong length ${value.length}`);
+    throw damagedRecord(partitionOfKey(key), what(), `has the wrong length ${value.length}`);
   }
-  return Array.from({ length: count }, (_, field) => readU64(value, 1 + 8 * field));
+  const fields: number[] = [];
+  for (let field = 0; field < count; field += 1) fields.push(readU64(value, 1 + 8 * field));
+  return fields;
 }
 
 export function seal(bytes: Buffer, keyBytes: number, end: number): EncodedRecord {
