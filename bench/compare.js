@@ -8,37 +8,31 @@
  * Load goes to each key's leader. Latency comes from wrk's full histograms, processor time from /proc. A run in which
  * a request failed or a leadership moved is void.
  */
-import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { parseArgs } from 'node:util';
 import { cpuSeconds, peakMemoryMiB } from './lib/processes.js';
+import { median, parseFlags, randomText, writeReport } from './lib/report.js';
 import { etcdAvailable, startEtcd, startFlotilla } from './lib/targets.js';
 import { percentile, runWrk, wrkAvailable } from './lib/wrk.js';
 
 export async function compare(args) {
-  const { values: flags } = parseArgs({
-    args,
-    options: {
-      seconds: { type: 'string', default: '60' },
-      connections: { type: 'string', default: '64' },
-      turns: { type: 'string', default: '2' },
-      keys: { type: 'string', default: '100000' },
-      'value-bytes': { type: 'string', default: '256' },
-      operations: { type: 'string', default: 'put,get' },
-      partitions: { type: 'string', default: '12' },
-      'no-etcd': { type: 'boolean', default: false },
-      express: { type: 'boolean', default: false },
-      settings: { type: 'string', default: '{}' },
-      out: { type: 'string' },
-    },
+  const flags = parseFlags(args, {
+    seconds: 60,
+    connections: '64',
+    turns: 2,
+    keys: 100_000,
+    'value-bytes': 256,
+    operations: 'put,get',
+    partitions: 12,
+    'no-etcd': false,
+    express: false,
+    settings: '{}',
   });
   if (!wrkAvailable()) throw new Error('wrk is not on the path: install it (Debian: apt-get install wrk)');
-  const valueBytes = Number(flags['value-bytes']);
-  const keys = Array.from({ length: Number(flags.keys) }, (_, i) => `bench-${String(i).padStart(8, '0')}`);
+  const { 'value-bytes': valueBytes, seconds } = flags;
+  const keys = Array.from({ length: flags.keys }, (_, i) => `bench-${String(i).padStart(8, '0')}`);
   const targets = [];
   try {
     const settings = { ...JSON.parse(flags.settings), ...(flags.express ? { limits: { fastPath: false } } : {}) };
-    targets.push(await startFlotilla({ partitions: Number(flags.partitions), settings }));
+    targets.push(await startFlotilla({ partitions: flags.partitions, settings }));
     if (!flags['no-etcd'] && etcdAvailable()) targets.push(await startEtcd());
     else console.log('etcd is not on the path (Debian: apt-get install etcd-server): no comparison\n');
     for (const target of targets) {
@@ -52,22 +46,22 @@ export async function compare(args) {
     const runs = [];
     for (const operation of flags.operations.split(',')) {
       for (const connections of flags.connections.split(',').map(Number)) {
-        for (let turn = 1; turn <= Number(flags.turns); turn += 1) {
+        for (let turn = 1; turn <= flags.turns; turn += 1) {
           for (const target of targets) {
-            const run = await measure(target, { operation, connections, seconds: Number(flags.seconds), valueBytes });
+            const run = await measure(target, { operation, connections, seconds, valueBytes });
             runs.push({ ...run, turn });
             console.log(line(run));
           }
         }
       }
     }
-    const report = { date: new Date().toISOString(), machine: machine(), flags, runs, ratios: ratios(runs) };
+    const report = { runs, ratios: ratios(runs) };
     for (const { operation, connections, ratio, flotilla, etcd } of report.ratios) {
       console.log(
         `\n${operation}, ${connections} connections: ${Math.round(flotilla)}/s against etcd's ${Math.round(etcd)}/s: ${ratio.toFixed(2)} times`,
       );
     }
-    if (flags.out !== undefined) writeFileSync(flags.out, `${JSON.stringify(report, undefined, 1)}\n`);
+    writeReport(flags, report);
   } finally {
     for (const target of targets) await target.close();
   }
@@ -124,20 +118,4 @@ function ratios(runs) {
     const [flotilla, etcd] = [median(speeds('flotilla')), median(speeds('etcd'))];
     return [{ operation, connections: Number(connections), flotilla, etcd, ratio: flotilla / etcd }];
   });
-}
-
-function median(values) {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-function machine() {
-  return { cores: cpus().length, model: cpus()[0]?.model, node: process.version };
-}
-
-function randomText(bytes) {
-  let text = '';
-  while (text.length < bytes) text += Math.random().toString(36).slice(2);
-  return text.slice(0, bytes);
 }

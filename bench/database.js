@@ -404,6 +404,7 @@ function saveRun(file, keys, result) {
 }
 
 if (process.argv[2] === '--child') {
+  process.once('disconnect', () => process.exit(1)); // Whoever asked is gone.
   process.once('message', async (task) => process.send(await measure(task), () => process.exit(0)));
 } else {
   await main();

@@ -1,172 +1,160 @@
 /**
- * How long writes are interrupted when a leader dies.
+ * How long writes are interrupted when a leader dies, or is asked to stop.
  *
- *   npm run bench -- failover [--rounds 20] [--signal SIGKILL] [--pace-ms 10] [--partitions 12] [--out FILE]
+ *   npm run bench -- failover [--rounds 50] [--signal SIGKILL|SIGTERM] [--pace-ms 10] [--patience-ms 100]
+ *                             [--partitions 12] [--value-bytes 256] [--settings JSON] [--out FILE]
  *
- * Every partition is written to all the time, through each node in turn, forwarded, by a writer of its own per node.
- * Each round kills the node that leads most partitions. The gap of a partition is the time from the kill to the first
- * 2xx for a write that was sent after the kill, through a survivor; a round's figure is the worst partition that the
- * victim led. Then the victim is restarted, and once every partition serves again the next round begins.
+ * Every partition is written to all the time, through each node, forwarded, by a writer of its own per node. Each round
+ * ends the node that leads most partitions. The gap of a partition is the longest time between the signal and the round's
+ * end in which no write that was sent after the signal was answered with 2xx through a survivor; a round's figure is the
+ * worst partition that the victim led. "not known" counts writes without a known outcome: 504, or a connection lost
+ * after the request was sent. After SIGKILL that is said of survivors only; with SIGTERM the victim is written to until
+ * it refuses connections, and what it does to those writes counts.
+ *
+ * Then the victim is started again, and once it has caught up and every partition serves through every node the next
+ * round begins.
  */
-import { writeFileSync } from 'node:fs';
-import http from 'node:http';
-import { parseArgs } from 'node:util';
-import { send, startFlotilla } from './lib/targets.js';
+import { FailoverLoad } from './lib/failover-load.js';
+import { keysIn, partitionsWithLeaders, waitCaughtUp } from './lib/partitions.js';
+import { median, parseFlags, sleep, Table, writeReport } from './lib/report.js';
+import { startFlotilla } from './lib/targets.js';
+
+const bars = {
+  SIGKILL: { medianMs: 250, worstMs: 1500 },
+  SIGTERM: { worstMs: 200, unknown: 0 },
+};
+/** Load before each signal, and what is still watched after the last partition serves again. */
+const settleMs = 1000;
+const roundTimeoutMs = 30_000;
+/** Under load a replica that has caught up still lacks what is under way. */
+const lagMax = 100;
 
 export async function failover(args) {
-  const { values: flags } = parseArgs({
-    args,
-    options: {
-      rounds: { type: 'string', default: '20' },
-      signal: { type: 'string', default: 'SIGKILL' },
-      'pace-ms': { type: 'string', default: '10' },
-      partitions: { type: 'string', default: '12' },
-      out: { type: 'string' },
-    },
+  const flags = parseFlags(args, {
+    rounds: 50,
+    signal: 'SIGKILL',
+    'pace-ms': 10,
+    'patience-ms': 100,
+    partitions: 12,
+    'value-bytes': 256,
+    settings: '{}',
   });
-  const target = await startFlotilla({ partitions: Number(flags.partitions) });
-  const load = new Load(target.cluster, Number(flags['pace-ms']));
+  if (bars[flags.signal] === undefined) throw new Error(`--signal takes SIGKILL or SIGTERM, not "${flags.signal}"`);
+  const { cluster, close } = await startFlotilla({
+    partitions: flags.partitions,
+    settings: JSON.parse(flags.settings),
+  });
+  let load;
   try {
-    await load.start(await keyOfEachPartition(target.cluster, Number(flags.partitions)));
+    const partitions = await partitionsWithLeaders(cluster);
+    load = new FailoverLoad({
+      nodes: cluster.nodes,
+      keys: new Map(partitions.map(({ id }) => [id, keysIn(partitions, [id], { count: 1, prefix: 'failover' })[0]])),
+      paceMs: flags['pace-ms'],
+      patienceMs: flags['patience-ms'],
+      valueBytes: flags['value-bytes'],
+    });
+    load.start();
     const rounds = [];
-    console.log('round  victim  led  gap: median  worst partition   writes  unknown');
-    for (let round = 1; round <= Number(flags.rounds); round += 1) {
-      const result = await runRound(target.cluster, load, flags.signal);
+    const table = new Table([
+      ['round'],
+      ['victim'],
+      ['led', 4],
+      ['median gap', 11],
+      ['worst gap', 11],
+      ['others', 11],
+      ['writes', 7],
+      ['refused'],
+      ['not known'],
+    ]);
+    for (let round = 1; round <= flags.rounds; round += 1) {
+      const result = await runRound(cluster, load, flags.signal);
       rounds.push(result);
-      const { victim, led, medianMs, worstMs, writes, unknown } = result;
-      console.log(
-        `${String(round).padStart(5)}  ${victim.padEnd(6)}  ${String(led).padStart(3)}  ` +
-          `${medianMs.toFixed(0).padStart(8)} ms  ${worstMs.toFixed(0).padStart(12)} ms  ${String(writes).padStart(7)}  ${unknown}`,
-      );
+      const { victim, led, medianMs, worstMs, othersMs, counts, unknown } = result;
+      const gaps = [medianMs, worstMs, othersMs].map((ms) => `${ms.toFixed(0)} ms`);
+      table.row([round, victim, led, ...gaps, counts.done, counts.not_applied + counts.refused, unknown]);
     }
-    const worst = rounds.map((round) => round.worstMs).toSorted((a, b) => a - b);
-    const summary = { median: middle(worst), min: worst[0], max: worst.at(-1) };
-    console.log(
-      `\nworst partition of the victim, from ${flags.signal} to the first 2xx: median ${summary.median.toFixed(0)} ms, ` +
-        `${summary.min.toFixed(0)} to ${summary.max.toFixed(0)} ms over ${rounds.length} rounds`,
-    );
-    if (flags.out !== undefined)
-      writeFileSync(flags.out, `${JSON.stringify({ flags, rounds, summary }, undefined, 1)}\n`);
+    const summary = summarize(rounds);
+    printSummary(summary, flags);
+    writeReport(flags, { summary, bars: bars[flags.signal], rounds });
   } finally {
-    load.stop();
-    await target.close();
+    load?.stop();
+    await close();
   }
 }
 
 async function runRound(cluster, load, signal) {
-  const victim = await cluster.mostLeading();
-  const led = await partitionsLedBy(cluster, victim);
-  load.avoid(victim);
-  const before = load.counts();
-  const gaps = load.watchGaps(led);
-  const killedAt = performance.now();
-  load.killed(killedAt);
-  const ended = victim.kill(signal);
-  const measured = await gaps;
-  await ended;
+  await sleep(settleMs);
+  const partitions = await partitionsWithLeaders(cluster);
+  // Not every node leads something after some rounds: a leadership does not go back by itself.
+  const leads = ({ nodeId }) => partitions.filter(({ leader }) => leader === nodeId).length;
+  const victim = cluster.nodes.toSorted((a, b) => leads(b) - leads(a))[0];
+  const [led, others] = [true, false].map((wanted) =>
+    partitions.filter(({ leader }) => (leader === victim.nodeId) === wanted).map(({ id }) => id),
+  );
+  const round = load.begin({ victim, abrupt: signal === 'SIGKILL' });
+  await victim.kill(signal);
+  const exitedAt = performance.now();
+  await untilServed(round, [...led, ...others], exitedAt);
+  await sleep(settleMs);
+  await load.end();
+  const restartedAt = performance.now();
   await victim.restart();
+  await waitCaughtUp(cluster, victim, { lagMax });
   await cluster.waitReady();
-  load.avoid(undefined);
-  const times = measured.toSorted((a, b) => a - b);
-  const after = load.counts();
+  load.open(victim);
+  const gaps = led.map((id) => round.gapMs(id));
   return {
     victim: victim.nodeId,
     led: led.length,
-    medianMs: middle(times),
-    worstMs: times.at(-1),
-    writes: after.done - before.done,
-    unknown: after.unknown - before.unknown,
+    medianMs: median(gaps),
+    worstMs: Math.max(...gaps),
+    othersMs: Math.max(0, ...others.map((id) => round.gapMs(id))),
+    exitMs: exitedAt - round.signalledAt,
+    backMs: performance.now() - restartedAt,
+    counts: round.counts,
+    unknown: round.unknown,
+    samples: round.samples,
   };
 }
 
-async function partitionsLedBy(cluster, node) {
-  const answer = await cluster.request('GET', '/v1/cluster/partitions');
-  const partitions = JSON.parse(answer.body.toString());
-  return partitions.filter(({ leader }) => leader === node.nodeId).map(({ id }) => id);
-}
-
-async function keyOfEachPartition(cluster, count) {
-  const keys = new Map();
-  for (let i = 0; keys.size < count; i += 1) {
-    const answer = await cluster.request('GET', `/v1/locate/failover-${i}`);
-    const { partition } = JSON.parse(answer.body.toString());
-    if (!keys.has(partition)) keys.set(partition, `failover-${i}`);
-  }
-  return keys;
-}
-
-/** One closed-loop writer for each partition and node, with a pause after each answer. */
-class Load {
-  #cluster;
-  #paceMs;
-  #agent = new http.Agent({ keepAlive: true });
-  #stopped = false;
-  #avoided;
-  #killedAt = Infinity;
-  #waiting = new Map();
-  #counts = { done: 0, unknown: 0 };
-
-  constructor(cluster, paceMs) {
-    this.#cluster = cluster;
-    this.#paceMs = paceMs;
-  }
-
-  async start(keys) {
-    for (const [partition, key] of keys) {
-      for (const node of this.#cluster.nodes) void this.#write(node, partition, key);
+/** Until each partition has answered a write that was sent after the victim had ended. */
+async function untilServed(round, ids, exitedAt) {
+  const until = performance.now() + roundTimeoutMs;
+  for (;;) {
+    const silent = ids.filter((id) => !round.servedAfter(id, exitedAt));
+    if (silent.length === 0) return;
+    if (performance.now() > until) {
+      throw new Error(
+        `partitions ${silent.join(', ')} serve no writes ${roundTimeoutMs} ms after the victim has ended`,
+      );
     }
-  }
-
-  /** Nothing more is sent to this node. */
-  avoid(node) {
-    this.#avoided = node;
-  }
-
-  killed(at) {
-    this.#killedAt = at;
-  }
-
-  /** Resolves to one gap for each of `partitions`, in ms, counted from `killed`. */
-  watchGaps(partitions) {
-    this.#killedAt = Infinity;
-    return Promise.all(partitions.map((partition) => new Promise((resolve) => this.#waiting.set(partition, resolve))));
-  }
-
-  counts() {
-    return { ...this.#counts };
-  }
-
-  stop() {
-    this.#stopped = true;
-    this.#agent.destroy();
-  }
-
-  async #write(node, partition, key) {
-    while (!this.#stopped) {
-      if (node !== this.#avoided) {
-        const sentAt = performance.now();
-        const url = `${node.url}/v1/kv/${key}?route=forward`;
-        const status = await send(this.#agent, 'PUT', url, { body: 'x'.repeat(256) }).then(
-          (answer) => answer.status,
-          () => undefined,
-        );
-        if (status === undefined || status === 504) this.#counts.unknown += 1;
-        if (status >= 200 && status < 300) this.#succeeded(node, partition, sentAt);
-      }
-      await new Promise((resolve) => setTimeout(resolve, this.#paceMs));
-    }
-  }
-
-  #succeeded(node, partition, sentAt) {
-    this.#counts.done += 1;
-    if (sentAt < this.#killedAt || node === this.#avoided) return;
-    const resolve = this.#waiting.get(partition);
-    if (resolve === undefined) return;
-    this.#waiting.delete(partition);
-    resolve(performance.now() - this.#killedAt);
+    await sleep(20);
   }
 }
 
-function middle(sorted) {
-  return sorted[sorted.length >> 1];
+function summarize(rounds) {
+  const worst = rounds.map(({ worstMs }) => worstMs);
+  return {
+    medianMs: median(worst),
+    worstMs: Math.max(...worst),
+    bestMs: Math.min(...worst),
+    othersMs: Math.max(...rounds.map(({ othersMs }) => othersMs)),
+    unknown: rounds.reduce((sum, round) => sum + round.counts.unknown, 0),
+    lost: rounds.reduce((sum, round) => sum + round.counts.lost, 0),
+  };
+}
+
+function printSummary(summary, { signal, rounds }) {
+  const { medianMs, worstMs, bestMs, othersMs, unknown, lost } = summary;
+  const against = (value, bar) => (bar === undefined ? '' : ` (${value <= bar ? 'within' : 'BEYOND'} ${bar})`);
+  const bar = bars[signal];
+  console.log(
+    `\n${signal}, worst partition of the victim, ${rounds} rounds:\n` +
+      `  median  ${medianMs.toFixed(0)} ms${against(medianMs, bar.medianMs)}\n` +
+      `  worst   ${worstMs.toFixed(0)} ms${against(worstMs, bar.worstMs)}, best ${bestMs.toFixed(0)} ms\n` +
+      `  worst of the other nodes' partitions  ${othersMs.toFixed(0)} ms\n` +
+      `  writes of unknown outcome  ${unknown + lost}${against(unknown + lost, bar.unknown)}: ` +
+      `${unknown} answered 504, ${lost} connections lost`,
+  );
 }

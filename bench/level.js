@@ -6,12 +6,10 @@
  *
  * Writes are synced (each writer waits for its own `put`), reads are `get`s of preloaded keys.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { build } from 'hdr-histogram-js';
 import { Level } from 'level';
+import { makeDirectory, removeDirectory } from './lib/processes.js';
 
 export async function level(args) {
   const { values: flags } = parseArgs({
@@ -23,7 +21,7 @@ export async function level(args) {
       'value-bytes': { type: 'string', default: '256' },
     },
   });
-  const directory = mkdtempSync(join(tmpdir(), 'flotilla-level-'));
+  const directory = makeDirectory('flotilla-level-');
   const db = new Level(directory, { valueEncoding: 'buffer' });
   const count = Number(flags.keys);
   const value = Buffer.alloc(Number(flags['value-bytes']), 'x');
@@ -38,7 +36,7 @@ export async function level(args) {
     await measure('get', options, () => db.get(anyKey()));
   } finally {
     await db.close();
-    rmSync(directory, { recursive: true, force: true });
+    removeDirectory(directory);
   }
 }
 

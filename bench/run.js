@@ -1,30 +1,33 @@
 /** `npm run bench [-- NAME [flags]]`: see README.md for what each measures and how to read it. */
+import { constants } from 'node:os';
+
 const [first, ...rest] = process.argv.slice(2);
 const named = first !== undefined && !first.startsWith('-');
 const name = named ? first : 'compare';
 const args = named ? rest : process.argv.slice(2);
 
-switch (name) {
-  case 'compare': {
-    const { compare } = await import('./compare.js');
-    await compare(args);
-    break;
-  }
-  case 'level': {
-    const { level } = await import('./level.js');
-    await level(args);
-    break;
-  }
-  case 'failover': {
-    const { failover } = await import('./failover.js');
-    await failover(args);
-    break;
-  }
-  case 'database':
+// By default a signal ends a process without its 'exit' handlers, and they are what ends nodes and removes directories.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.once(signal, () => process.exit(128 + constants.signals[signal]));
+}
+
+const benches = {
+  compare: async () => (await import('./compare.js')).compare(args),
+  failover: async () => (await import('./failover.js')).failover(args),
+  snapshot: async () => (await import('./snapshot.js')).snapshot(args),
+  'log-growth': async () => (await import('./log-growth.js')).logGrowth(args),
+  restart: async () => (await import('./restart.js')).restart(args),
+  idle: async () => (await import('./idle.js')).idle(args),
+  level: async () => (await import('./level.js')).level(args),
+  database: async () => {
     process.argv.splice(2, Infinity, ...args);
     await import('./database.js');
-    break;
-  default:
-    console.error(`there is no bench "${name}": compare, level, failover or database`);
-    process.exitCode = 2;
+  },
+};
+
+if (Object.hasOwn(benches, name)) {
+  await benches[name]();
+} else {
+  console.error(`there is no bench "${name}": ${Object.keys(benches).join(', ')}`);
+  process.exitCode = 2;
 }

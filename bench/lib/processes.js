@@ -1,5 +1,9 @@
-/** What processes cost, read from /proc (Linux only). */
-import { readFileSync } from 'node:fs';
+/** What processes cost, read from /proc and from their directories (Linux only). */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { clearInterval } from 'node:timers';
 
 const clockTicksPerSecond = 100;
 
@@ -20,6 +24,89 @@ export function peakMemoryMiB(pids) {
   return Math.max(...peaks) / 1024;
 }
 
+/** 0 for a process that has ended. */
 export function residentMemoryMiB(pid) {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+  let status;
+  try {
+    status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  } catch {
+    return 0;
+  }
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
+}
+
+/** Looks at the nodes' resident memory every 20 ms and keeps the highest of each. A node may be started again meanwhile. */
+export class MemoryWatch {
+  #nodes;
+  #peaks = new Map();
+  #timer;
+
+  constructor(nodes) {
+    this.#nodes = nodes;
+    this.#look();
+    this.#timer = setInterval(() => this.#look(), 20);
+  }
+
+  /** Highest by node id, in MiB, since the start of the watch. */
+  stop() {
+    clearInterval(this.#timer);
+    this.#look();
+    return this.#peaks;
+  }
+
+  #look() {
+    for (const { nodeId, pid } of this.#nodes) {
+      this.#peaks.set(nodeId, Math.max(this.#peaks.get(nodeId) ?? 0, residentMemoryMiB(pid)));
+    }
+  }
+}
+
+/** Bytes of all files in `directory`, none while it does not exist. Files may come and go meanwhile. */
+export function directoryBytes(directory) {
+  let names;
+  try {
+    names = readdirSync(directory);
+  } catch {
+    return 0;
+  }
+  return names.reduce((sum, name) => sum + fileBytes(join(directory, name)), 0);
+}
+
+function fileBytes(path) {
+  try {
+    return statSync(path).size;
+  } catch {
+    return 0;
+  }
+}
+
+const canTie = spawnSync('setpriv', ['--version']).error === undefined;
+const tied = new Set();
+const directories = new Set();
+process.on('exit', () => {
+  for (const child of tied) child.kill('SIGKILL');
+  for (const directory of directories) removeDirectory(directory);
+});
+
+/** A new directory, removed by `removeDirectory` or when this process ends. */
+export function makeDirectory(prefix) {
+  const directory = mkdtempSync(join(tmpdir(), prefix));
+  directories.add(directory);
+  return directory;
+}
+
+/** Tries again for a moment: a process that has just been killed may still be about to make a file. */
+export function removeDirectory(directory) {
+  directories.delete(directory);
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+}
+
+/** As `spawn`, but the child ends with this process, however that ends (by the kernel, where there is `setpriv`). */
+export function spawnTied(command, args, options) {
+  const child = canTie
+    ? spawn('setpriv', ['--pdeathsig', 'KILL', '--', command, ...args], options)
+    : spawn(command, args, options);
+  tied.add(child);
+  child.once('exit', () => tied.delete(child));
+  return child;
 }

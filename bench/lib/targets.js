@@ -1,35 +1,12 @@
 /** The systems under load: a three-node Flotilla cluster, and a three-node etcd. Both fresh, in a temporary directory. */
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
 import http from 'node:http';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startCluster } from '../../dist/testing/cluster.js';
-
-/** Sends one request over `agent`; resolves to { status, headers, body }. */
-export function send(agent, method, url, { body, headers } = {}) {
-  return new Promise((resolve, reject) => {
-    const request = http.request(url, { method, agent, headers }, (response) => {
-      const chunks = [];
-      response.on('data', (chunk) => chunks.push(chunk));
-      response.on('end', () => {
-        resolve({ status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks).toString() });
-      });
-    });
-    request.on('error', reject);
-    request.end(body);
-  });
-}
-
-/** Runs `work(item)` for all items, `width` at a time. */
-export async function inParallel(items, width, work) {
-  let next = 0;
-  const lane = async () => {
-    while (next < items.length) await work(items[next++]);
-  };
-  await Promise.all(Array.from({ length: width }, lane));
-}
+import { makeDirectory, removeDirectory, spawnTied } from './processes.js';
+import { sleep } from './report.js';
+import { inParallel, send } from './requests.js';
 
 async function expectSuccess(answer, what) {
   if (answer.status >= 200 && answer.status < 300) return answer;
@@ -37,7 +14,7 @@ async function expectSuccess(answer, what) {
 }
 
 export async function startFlotilla({ partitions = 12, settings = {} } = {}) {
-  const cluster = await startCluster({ nodes: 3, partitions, settings });
+  const cluster = await startCluster({ nodes: 3, partitions, settings, timeoutMs: 60_000 });
   const agent = new http.Agent({ keepAlive: true, maxSockets: 128 });
   const urls = cluster.nodes.map((node) => node.url);
   const leaders = async () => {
@@ -93,7 +70,7 @@ async function freePorts(count) {
 }
 
 export async function startEtcd() {
-  const directory = mkdtempSync(join(tmpdir(), 'flotilla-etcd-'));
+  const directory = makeDirectory('flotilla-etcd-');
   const ports = await freePorts(6);
   const members = [0, 1, 2].map((i) => ({
     name: `e${i + 1}`,
@@ -102,7 +79,7 @@ export async function startEtcd() {
   }));
   const initial = members.map(({ name, peer }) => `${name}=${peer}`).join(',');
   const children = members.map(({ name, client, peer }) =>
-    spawn(
+    spawnTied(
       'etcd',
       [
         ...['--name', name, '--data-dir', join(directory, name), '--log-level', 'error', '--logger', 'zap'],
@@ -126,9 +103,8 @@ export async function startEtcd() {
     const ended = children.map((child) => new Promise((resolve) => child.once('exit', resolve)));
     for (const child of children) child.kill('SIGKILL');
     await Promise.all(ended);
-    rmSync(directory, { recursive: true, force: true });
+    removeDirectory(directory);
   };
-  process.once('exit', () => children.forEach((child) => child.kill('SIGKILL')));
   const status = async ({ client }) =>
     JSON.parse((await send(agent, 'POST', `${client}/v3/maintenance/status`, { body: '{}' })).body);
   const findLeader = async () => {
@@ -166,6 +142,6 @@ async function poll(attempt, timeoutMs, failure) {
     const result = await attempt().catch(() => undefined);
     if (result !== undefined) return result;
     if (Date.now() > until) throw new Error(failure);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await sleep(100);
   }
 }

@@ -1,9 +1,9 @@
 /** Load by `wrk`, one process for each server that is to get some, started together. */
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { makeDirectory, removeDirectory, spawnTied } from './processes.js';
 
 const script = fileURLToPath(new URL('load.lua', import.meta.url));
 
@@ -17,7 +17,7 @@ export function wrkAvailable() {
  * checks that leaderships stood still.
  */
 export async function runWrk({ target, operation, servers, connections, seconds, valueBytes }) {
-  const directory = mkdtempSync(join(tmpdir(), 'flotilla-wrk-'));
+  const directory = makeDirectory('flotilla-wrk-');
   try {
     const shares = splitEvenly(connections, servers.length);
     const runs = servers.map((server, i) => {
@@ -30,13 +30,13 @@ export async function runWrk({ target, operation, servers, connections, seconds,
     });
     return merge((await Promise.all(runs)).filter((run) => run !== undefined));
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    removeDirectory(directory);
   }
 }
 
 function runOne(args, output) {
   return new Promise((resolve, reject) => {
-    const child = spawn('wrk', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawnTied('wrk', args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let said = '';
     child.stdout.on('data', (chunk) => (said += chunk));
     child.stderr.on('data', (chunk) => (said += chunk));
