@@ -32,6 +32,7 @@ export interface Config {
   readonly insecure: boolean;
   readonly routing: 'redirect' | 'forward';
   readonly raft: RaftConfig;
+  readonly snapshots: SnapshotConfig;
   readonly storage: StorageConfig;
   readonly transport: TransportConfig;
   readonly limits: LimitsConfig;
@@ -56,6 +57,39 @@ export interface RaftConfig {
   readonly pendingRequestsMax: number;
   /** Rounds of step, persist and apply that one replica gets in a turn of the loop, so that a long catch-up starves no other. */
   readonly readiesPerTurnMax: number;
+  /** A learner may become a voter when it lacks no more entries than this. */
+  readonly promotionLagMax: number;
+  /** Ticks without anything to do after which a group falls silent, so that idle partitions cost nothing; 0 for never. */
+  readonly quiesceTicks: number;
+  /** Once the leader's process is known to be gone, voters ask for votes one after the other, so long apart: mostly the first wins. */
+  readonly earlyCampaignDelayMs: number;
+  /** Entries and bytes of the log that are kept behind the applied index: a follower that was away for a moment needs no snapshot. */
+  readonly logKeepEntries: number;
+  readonly logKeepBytes: number;
+  /** A log that is kept longer for a follower that lags grows up to this; then the follower gets a snapshot. */
+  readonly logBytesMax: number;
+  /** Old entries go in steps of so many, as each step is a write. */
+  readonly compactEntriesMin: number;
+  /** And never more in one write: deleting them takes a few microseconds each. */
+  readonly compactEntriesMax: number;
+  /** A node that was asked to stop spends so long on handing over its leaderships. */
+  readonly handOverTimeoutMs: number;
+}
+
+/** How the state of a partition is carried to a replica that needs what the log no longer has. */
+export interface SnapshotConfig {
+  /** Bytes of one chunk: what sender and receiver hold in memory. Below `transport.frameBytesMax`. */
+  readonly chunkBytes: number;
+  /** Of all transfers that a node sends: the foreground keeps the rest. */
+  readonly bytesPerSecondMax: number;
+  /** Transfers that a node sends at a time, and those that it takes. */
+  readonly transfersMax: number;
+  /** A chunk is durable at its receiver within this time, or the transfer is broken off; it goes on where it was. */
+  readonly chunkTimeoutMs: number;
+  /** A transfer that was broken off can go on for so long; then what was sent is dropped. */
+  readonly resumeMs: number;
+  /** A transfer that came to nothing is reported, and so asked for again, only after so long: a busy receiver is not pestered. */
+  readonly retryDelayMs: number;
 }
 
 export interface StorageConfig {
@@ -84,7 +118,7 @@ export interface StorageConfig {
 }
 
 export interface TransportConfig {
-  /** Bytes queued to one peer; beyond it messages to that peer are dropped. */
+  /** Bytes queued to one peer, on each lane; beyond it messages to that peer are dropped and requests fail. */
   readonly peerQueueBytesMax: number;
   /** One frame's payload. Above `limits.valueBytesMax` plus `raft.appendBytesMax`. */
   readonly frameBytesMax: number;
@@ -96,7 +130,7 @@ export interface TransportConfig {
   readonly reconnectDelayMsMax: number;
   /** Inbound peer connections not yet past the handshake. */
   readonly pendingConnectionsMax: number;
-  /** Requests to one peer that wait for an answer, and requests of one peer that this node works on. */
+  /** Requests to one peer that wait for an answer, and requests of one peer that this node works on; on each lane. */
   readonly requestsMax: number;
   /** A node asks each peer "are you there?" so often; well below `silenceTimeoutMs`. */
   readonly pingIntervalMs: number;
@@ -106,6 +140,8 @@ export interface TransportConfig {
   readonly coalesceBytesMax: number;
   /** One frame of a connection that has not shaken hands. */
   readonly helloBytesMax: number;
+  /** A bulk connection without requests is closed after so long: longer than the pauses within a snapshot's transfer. Checked every `pingIntervalMs`. */
+  readonly bulkIdleMs: number;
 }
 
 export interface LimitsConfig {
@@ -138,6 +174,8 @@ export interface LimitsConfig {
   readonly requestsMax: number;
   /** A node that was asked to stop waits so long for what is under way. */
   readonly drainTimeoutMs: number;
+  /** Of these, connections that look idle are kept open: a request may be on its way on them. Above a client's usual pause between two. */
+  readonly drainIdleMs: number;
   /** Forwarding ends after so many hops. */
   readonly hopsMax: number;
   /** A request waits so long for a leader that answers before it is refused with `no_leader`: longer than a usual election. */
@@ -179,6 +217,23 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     mailboxMessagesMax: 4096,
     pendingRequestsMax: 4096,
     readiesPerTurnMax: 8,
+    promotionLagMax: 1000,
+    quiesceTicks: 20,
+    earlyCampaignDelayMs: 25,
+    logKeepEntries: 10_000,
+    logKeepBytes: 16 * MiB,
+    logBytesMax: 64 * MiB,
+    compactEntriesMin: 1000,
+    compactEntriesMax: 5000,
+    handOverTimeoutMs: 2000,
+  },
+  snapshots: {
+    chunkBytes: 256 * KiB,
+    bytesPerSecondMax: 32 * MiB,
+    transfersMax: 2,
+    chunkTimeoutMs: 5000,
+    resumeMs: 30_000,
+    retryDelayMs: 500,
   },
   storage: {
     sync: true,
@@ -207,6 +262,7 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     controlReserveBytes: 256 * KiB,
     coalesceBytesMax: 64 * KiB,
     helloBytesMax: 4 * KiB,
+    bulkIdleMs: 10_000,
   },
   limits: {
     keyBytesMax: 1 * KiB,
@@ -227,6 +283,7 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     pipelinedRequestsMax: 128,
     requestsMax: 4096,
     drainTimeoutMs: 5000,
+    drainIdleMs: 250,
     hopsMax: 1,
     leaderWaitMsMax: 1500,
     leaderRetryDelayMs: 50,

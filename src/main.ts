@@ -11,7 +11,7 @@ import type { RunningNode } from './node/node.ts';
 
 const exitCodes = { startFailed: 1, bug: 70, diskFailed: 74 } as const;
 
-/** Beyond `drainTimeoutMs`, for what the disk still has to take. */
+/** Beyond handing over and draining, for what the disk still has to take. */
 const closeTimeoutMs = 5000;
 
 ignoreBrokenPipes();
@@ -29,7 +29,10 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
   onStopRequest({
     stop: (reason) => {
       logger.info({ reason }, 'stopping');
-      closeWithin(config.limits.drainTimeoutMs + closeTimeoutMs, stopServing(), logger);
+      const { drainIdleMs, drainTimeoutMs } = config.limits;
+      // Clients are drained first, then peers.
+      const drainMs = drainIdleMs + 2 * drainTimeoutMs;
+      closeWithin(config.raft.handOverTimeoutMs + drainMs + closeTimeoutMs, stopServing(), logger);
     },
     stopAtOnce: (exitCode) => process.exit(exitCode),
   });
@@ -38,6 +41,8 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
     const node = await startNode({ config, logger });
     const http = await startHttp({ node: node.facade, config, logger });
     stopServing = async () => {
+      http.retire();
+      await node.handOver();
       await http.close(config.limits.drainTimeoutMs);
       await node.close();
     };

@@ -24,7 +24,16 @@ export const bugDescriptions = {
     'The applied index is written ahead of the values that belong to it, which follow in a later batch.',
   'own-append-counted-early': "A leader counts its own log's end as stored before its fsync has returned.",
   'fsync-error-swallowed': 'A batch whose write or fsync failed is taken for durable.',
+  'install-state-before-index':
+    'An installed snapshot becomes the live state without waiting for the log that begins behind it: a crash in between leaves a state ahead of its log.',
   'pre-vote-refreshes-contact': 'A pre-vote request counts as word from the leader, whom it thereby keeps alive.',
+  'change-before-noop': 'A leader changes the members before an entry of its own term is committed.',
+  'removed-replica-votes':
+    'A candidate asks and counts the voters of the last committed configuration and not of the newest in its log: who was left out elects.',
+  'transfer-to-lagging': 'A leader hands over to a replica that does not hold all of its log.',
+  'compacted-prev-truncates':
+    'A follower takes a prevLogIndex that it has compacted away for a conflict, and drops what it holds above its commit index.',
+  'quiesced-reads-without-quorum': 'A leader whose group has fallen silent answers reads without asking a quorum.',
 } as const satisfies Record<string, string>;
 
 export type SeededBug = keyof typeof bugDescriptions;

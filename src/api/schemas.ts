@@ -1,4 +1,4 @@
-/** JSON schemas (draft 7) of every JSON body that is answered. Nothing else may appear: `additionalProperties` is false throughout. */
+/** JSON schemas (draft 7) of every JSON body that is answered, and of those that are taken. Nothing else may appear: `additionalProperties` is false throughout. */
 import { errorTable } from './errors.ts';
 
 /** As much of JSON Schema as is used here. */
@@ -84,9 +84,19 @@ export const schemas = {
   cluster: object({ clusterId: text, name, nodes: list(member), partitions: count, epoch: count }),
   partition,
   partitions: list(partition),
+  leader: object({ id: count, leader: name, term: count }),
   locate: withKey({ hash, partition: count, leader: nodeIdOrNull, replicas: list(name) }),
   livez: object({ status: { const: 'ok' }, nodeId: name }),
   readyz: object({ status: { enum: ['ready', 'not_ready'] }, nodeId: name, reasons: list(text) }),
 } as const satisfies Record<string, JsonSchema>;
 
 export type SchemaName = keyof typeof schemas;
+
+/** What a request body holds once its schema has passed it. */
+export interface RequestBodies {
+  readonly moveLeader: { readonly nodeId: string };
+}
+
+export const requestSchemas = {
+  moveLeader: object({ nodeId: name }),
+} as const satisfies Record<keyof RequestBodies, JsonSchema>;

@@ -80,7 +80,7 @@ export function checkTogether(config: Config): Problem[] {
   return [...timing(config), ...sizes(config), ...addresses(config), ...founding(config)];
 }
 
-function timing({ raft, transport, limits }: Config): Problem[] {
+function timing({ raft, snapshots, transport, limits }: Config): Problem[] {
   const heartbeatMs = raft.heartbeatTicks * raft.tickMs;
   return rules([
     // One lost heartbeat, or two, must not start an election.
@@ -128,14 +128,23 @@ function timing({ raft, transport, limits }: Config): Problem[] {
       `at least limits.headersTimeoutMs (${limits.headersTimeoutMs})`,
       limits.receiveTimeoutMs,
     ],
+    // A transfer's connection outlasts the wait for one chunk.
+    [
+      transport.bulkIdleMs >= snapshots.chunkTimeoutMs,
+      'transport.bulkIdleMs',
+      `at least snapshots.chunkTimeoutMs (${snapshots.chunkTimeoutMs})`,
+      transport.bulkIdleMs,
+    ],
   ]);
 }
 
 /** The largest value with its key, and the fields around them, must pass every bound on its way, or it could never be written. */
-function sizes({ raft, storage, transport, limits }: Config): Problem[] {
+function sizes({ raft, snapshots, storage, transport, limits }: Config): Problem[] {
   const largest = limits.valueBytesMax + limits.keyBytesMax + fieldBytes;
   const perEntry = `the largest value with its key and fields (${largest} bytes)`;
-  const frame = largest + raft.appendBytesMax;
+  // A message of entries, or a chunk of a snapshot, is full only once something has passed its bound.
+  const filled = raft.appendBytesMax >= snapshots.chunkBytes ? 'raft.appendBytesMax' : 'snapshots.chunkBytes';
+  const frame = largest + Math.max(raft.appendBytesMax, snapshots.chunkBytes);
   return rules([
     // A key may come wholly percent-encoded, three characters a byte, after the route.
     [
@@ -151,6 +160,13 @@ function sizes({ raft, storage, transport, limits }: Config): Problem[] {
       `at least raft.appendBytesMax (${raft.appendBytesMax})`,
       raft.inflightBytesMax,
     ],
+    // A follower that lags is a reason to keep more of the log, never less.
+    [
+      raft.logBytesMax >= raft.logKeepBytes,
+      'raft.logBytesMax',
+      `at least raft.logKeepBytes (${raft.logKeepBytes})`,
+      raft.logBytesMax,
+    ],
     [storage.batchBytesMax >= largest, 'storage.batchBytesMax', `at least ${perEntry}`, storage.batchBytesMax],
     [
       storage.pendingBytesMax >= storage.batchBytesMax,
@@ -161,7 +177,7 @@ function sizes({ raft, storage, transport, limits }: Config): Problem[] {
     [
       transport.frameBytesMax >= frame,
       'transport.frameBytesMax',
-      `at least the largest value with its key and fields plus raft.appendBytesMax (${frame} bytes)`,
+      `at least the largest value with its key and fields plus ${filled} (${frame} bytes)`,
       transport.frameBytesMax,
     ],
     [

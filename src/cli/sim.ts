@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { pairsInAll, runCampaign, type Campaign } from '../sim/campaign.ts';
 import { minimize } from '../sim/minimize.ts';
 import { plant, seededBugs, type SeededBug } from '../sim/planting.ts';
-import { simulate, type SimulationReport } from '../sim/simulation.ts';
+import { simulate, type Happened, type SimulationReport } from '../sim/simulation.ts';
 import { faultKinds, type FaultKind, type Swarm } from '../sim/swarm.ts';
 
 export interface SimWords {
@@ -168,6 +168,7 @@ function printReport(report: SimulationReport, realMs: number): void {
     `${report.operations} operations, ${report.failed} failed, ${report.unknown} unknown (away from faults ${calm.unknown} of ${calm.operations}); ` +
       `${report.entries} entries committed, ${report.elections} elections, ${report.starts} starts, ${report.inDoubt} nodes in doubt`,
   );
+  say(happenedList(report.happened));
   say(`faults: ${faultList(report.faults)}`);
   say(`trace ${report.traceHash}`);
 }
@@ -186,6 +187,7 @@ function printSummary(campaign: Campaign): void {
   say(
     `${operations} operations (${((100 * unknown) / Math.max(1, operations)).toFixed(1)} % unknown), ${elections} elections, ${starts} starts, ${inDoubt} nodes in doubt`,
   );
+  say(happenedList(campaign.happened));
   say(`faults: ${faultList(campaign.faults)}`);
   say(`pairs of faults that met: ${campaign.pairs.size} of ${pairsInAll}`);
   if (campaign.failure === undefined) say('no promise was broken');
@@ -199,6 +201,11 @@ function printViolation(
   if (violation.stack !== undefined && violation.judge !== 'linearizability') say(violation.stack);
   say(`commit ${commit()}`);
   say(`replay: ${replay}`);
+}
+
+function happenedList({ installs, compactions, transfers, silences, memberChanges }: Happened): string {
+  const groups = `${compactions} logs cut at the front, ${installs} replaced by a snapshot`;
+  return `groups: ${groups}, ${memberChanges} changes of members, ${transfers} hand-overs, ${silences} silences`;
 }
 
 function faultList(faults: ReadonlyMap<FaultKind, number>): string {

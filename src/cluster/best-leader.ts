@@ -1,7 +1,7 @@
 /** Whom a node takes for a partition's leader, and whom it asks when it takes nobody for it. */
 import type { LeaderHint, NodeId, Transport } from '../replica/ports.ts';
 import type { LeaderHints } from './hints.ts';
-import type { Journey } from './journey.ts';
+import type { LeaderSearch } from './leader-search.ts';
 import type { PartitionMap } from './partition-map.ts';
 import type { LocalReplicas, PartitionDescriptor } from './types.ts';
 
@@ -17,14 +17,14 @@ export interface Knowledge {
   readonly transport: Pick<Transport, 'connected'>;
 }
 
-/** The newest of what the local replica and this node know, unless it proved wrong on this journey. Names this node only when its replica agrees. */
-export function bestHint({ hints, replicas, nodeId, map }: Knowledge, journey: Journey): LeaderHint | undefined {
-  const { id } = journey.partition;
+/** The newest of what the local replica and this node know, unless it proved wrong in this search. Names this node only when its replica agrees. */
+export function bestHint({ hints, replicas, nodeId, map }: Knowledge, search: LeaderSearch): LeaderHint | undefined {
+  const { id } = search.partition;
   const known = replicas.leader(id);
   const heard = hints.get(id);
   const usable = heard !== undefined && heard.nodeId !== nodeId && map.node(heard.nodeId) !== undefined;
   const best = usable && heard.term > (known?.term ?? -1) ? heard : known;
-  return best !== undefined && best.term > journey.refutedTerm ? best : undefined;
+  return best !== undefined && best.term > search.refutedTerm ? best : undefined;
 }
 
 /** A replica that the map names, for lack of a hint. */

@@ -11,13 +11,13 @@
  */
 import type { LimitsConfig } from '../config.ts';
 import type { Clock, LeaderHint, PartitionId, Transport } from '../replica/ports.ts';
-import { askingOrder, bestHint, guessLeader, noTerm, type Knowledge } from './best-leader.ts';
+import { bestHint, guessLeader, type Knowledge } from './best-leader.ts';
 import { Deadlines } from './deadlines.ts';
 import { decodeForward, decodeOutcome, encodeForward, encodeOutcome, malformedForward } from './forwarding.ts';
 import { keyHash } from './hash.ts';
 import { beginJourney, giveUp, type Journey } from './journey.ts';
+import { afterFailure, neverSent, patienceIsOver, peerToAsk, refute, type Next } from './leader-search.ts';
 import { LeaderWatch } from './leader-watch.ts';
-import { isFields } from './shapes.ts';
 import type { KvOutcome, KvRequest, RequestOptions } from './types.ts';
 
 export type RouterLimits = Pick<
@@ -30,9 +30,6 @@ export interface RouterPorts extends Knowledge {
   readonly limits: RouterLimits;
   readonly transport: Pick<Transport, 'request' | 'connected'>;
 }
-
-/** What follows an attempt that brought no outcome; certain in either case that nothing was applied. */
-type Next = 'again' | 'wait';
 
 export class Router {
   readonly #ports: RouterPorts;
@@ -76,7 +73,7 @@ export class Router {
       const next = await this.#attempt(journey);
       if (next === 'again') continue;
       if (next !== 'wait') return next;
-      if (this.#patienceIsOver(journey)) break;
+      if (patienceIsOver(this.#ports, journey)) break;
       await this.#watch.wait(journey.partition.id);
     }
     return giveUp(journey);
@@ -99,7 +96,7 @@ export class Router {
     if (outcome.type === 'unknown' && request.type === 'read') return 'wait';
     if (outcome.type !== 'not_leader') return outcome;
     journey.mayApply = false;
-    return this.#refute(journey, hint, outcome.hint);
+    return refute(this.#ports.hints, journey, { wrong: hint, newer: outcome.hint });
   }
 
   /** Tells the caller where to go: a redirect. While the leader can't be reached, a new one is waited for first. */
@@ -108,7 +105,7 @@ export class Router {
     const hosted = replicas.hosts(journey.partition.id);
     const guess = (): KvOutcome => this.#notLeader(journey, guessLeader(this.#ports, journey.partition));
     if (hint === undefined) return hosted ? 'wait' : guess();
-    if (transport.connected(hint.nodeId) || this.#patienceIsOver(journey)) return this.#notLeader(journey, hint);
+    if (transport.connected(hint.nodeId) || patienceIsOver(this.#ports, journey)) return this.#notLeader(journey, hint);
     hints.drop(journey.partition.id, hint);
     return hosted ? 'wait' : guess();
   }
@@ -121,15 +118,8 @@ export class Router {
   }
 
   #forward(journey: Journey, hint: LeaderHint | undefined): Promise<KvOutcome | Next> | Next {
-    const { replicas, transport, hints } = this.#ports;
-    const { id, replicas: members } = journey.partition;
-    if (hint !== undefined && transport.connected(hint.nodeId)) return this.#ask(journey, hint);
-    if (hint !== undefined) hints.drop(id, hint);
-    if (replicas.hosts(id)) return 'wait';
-    // No replica here that would hear of a leader: ask those who have one in turn, and rest after each round.
-    const round = askingOrder(this.#ports, journey.partition);
-    const asked = round[journey.asked++ % (members.length + 1)];
-    return asked === undefined ? 'wait' : this.#ask(journey, { nodeId: asked, term: noTerm });
+    const asked = peerToAsk(this.#ports, journey, hint);
+    return asked === undefined ? 'wait' : this.#ask(journey, asked);
   }
 
   async #ask(journey: Journey, hint: LeaderHint): Promise<KvOutcome | Next> {
@@ -164,23 +154,22 @@ export class Router {
         return outcome;
       case 'not_leader':
         journey.mayApply = false;
-        return this.#refute(journey, hint, outcome.hint);
+        return refute(this.#ports.hints, journey, { wrong: hint, newer: outcome.hint });
       case 'no_leader':
       case 'shutting_down':
       case 'partition_stopped':
         // Not applied, and perhaps soon led by another.
         journey.mayApply = false;
         if (outcome.type !== 'no_leader') journey.refusal = outcome;
-        return this.#refute(journey, hint, undefined);
+        return refute(this.#ports.hints, journey, { wrong: hint, newer: undefined });
     }
   }
 
   #forwardFailed(journey: Journey, hint: LeaderHint, failure: unknown): KvOutcome | Next {
-    // Only an explicit `sent: false` says that nothing left this node; anything else may have been acted upon.
-    if (isFields(failure) && failure['type'] === 'request_failure' && failure['sent'] === false) {
+    if (neverSent(failure)) {
       journey.mayApply = false;
       this.#ports.hints.drop(journey.partition.id, hint);
-      return hint.term === noTerm ? 'again' : 'wait';
+      return afterFailure(hint);
     }
     return this.#lost(journey, hint, `the connection to ${hint.nodeId} was lost before it answered`);
   }
@@ -190,26 +179,7 @@ export class Router {
     const { request, partition } = journey;
     this.#ports.hints.drop(partition.id, hint);
     if (request.type === 'write') return { type: 'unknown', partition: partition.id, detail };
-    return hint.term === noTerm ? 'again' : 'wait';
-  }
-
-  /** `wrong` does not lead. At once again when `newer` says who does; else wait, or ask the next when this was only a guess. */
-  #refute(journey: Journey, wrong: LeaderHint, newer: LeaderHint | undefined): Next {
-    const { hints } = this.#ports;
-    const { id } = journey.partition;
-    hints.drop(id, wrong);
-    journey.refutedTerm = Math.max(journey.refutedTerm, wrong.term);
-    if (newer !== undefined && newer.term > journey.refutedTerm) {
-      hints.learn(id, newer);
-      return 'again';
-    }
-    return wrong.term === noTerm ? 'again' : 'wait';
-  }
-
-  #patienceIsOver(journey: Journey): boolean {
-    const now = this.#ports.clock.monotonicMs();
-    journey.waitUntil ??= now + this.#ports.limits.leaderWaitMsMax;
-    return now >= journey.waitUntil;
+    return afterFailure(hint);
   }
 
   #notLeader(journey: Journey, hint: LeaderHint): KvOutcome {

@@ -75,6 +75,30 @@ export interface LocalReplicas {
   execute(partition: PartitionId, request: KvRequest, deadlineAt: number): Promise<LocalOutcome>;
 }
 
+/** The leaderships of this node's replicas. */
+export interface LocalLeaderships {
+  /** Begins to move the leadership of a partition that is led here. `refused` says why not, for people. */
+  transferLeadership(partition: PartitionId, to: NodeId): LocalTransfer;
+}
+
+export type LocalTransfer =
+  /** Under way: it has ended well once `LocalReplicas.leader` names the target. */
+  | { readonly type: 'started' }
+  | { readonly type: 'done' }
+  | { readonly type: 'not_leader' }
+  | { readonly type: 'refused'; readonly detail: string };
+
+/** What came of moving a partition's leadership. */
+export type TransferOutcome =
+  | { readonly type: 'done'; readonly partition: PartitionId; readonly leader: NodeId; readonly term: number }
+  /** No such partition, or no such node. */
+  | { readonly type: 'not_found'; readonly detail: string }
+  /** The node has no replica of it that votes: nothing was begun. */
+  | { readonly type: 'refused'; readonly partition: PartitionId; readonly detail: string }
+  | { readonly type: 'no_leader'; readonly partition: PartitionId; readonly detail: string }
+  /** It was begun and did not come to its end in time: it may yet. */
+  | { readonly type: 'unknown'; readonly partition: PartitionId; readonly detail: string };
+
 /** One group as its node sees it. `matchIndex` of others is known to the leader only. */
 export interface ReplicaStatus {
   readonly partition: PartitionId;
@@ -148,4 +172,6 @@ export interface NodeFacade {
   clusterStatus(): Promise<ClusterStatus>;
   partitionStatus(): Promise<readonly PartitionStatus[]>;
   readiness(): Readiness;
+  /** Moves a partition's leadership to `to`, through whichever node leads now. Answers by `deadlineAt`. */
+  transferLeadership(partition: PartitionId, to: NodeId, deadlineAt: number): Promise<TransferOutcome>;
 }

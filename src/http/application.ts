@@ -9,7 +9,7 @@ import { base64KeyPrefix, handleKey, keyPrefix, methodNotAllowed } from './handl
 import { clusterRoutes } from './routes/cluster.ts';
 import { healthRoutes } from './routes/health.ts';
 import { pageRoutes } from './routes/page.ts';
-import type { Route } from './routes/route.ts';
+import { routePattern, variableOf, type Route } from './routes/route.ts';
 import { splitTarget } from './target.ts';
 
 export type Application = (exchange: Exchange) => void;
@@ -36,8 +36,7 @@ export function createApplication(context: FrontContext): Application {
     application.all(startsWith(prefix), (request: Request) => handleKey(context, exchangeOf(request)));
   }
   for (const route of [...pageRoutes, ...healthRoutes, ...clusterRoutes]) {
-    const pattern = route.path.endsWith('/') && route.path !== '/' ? startsWith(route.path) : route.path;
-    application.all(pattern, (request: Request): void | Promise<void> =>
+    application.all(routePattern(route), (request: Request): void | Promise<void> =>
       serveRoute(context, exchangeOf(request), route),
     );
   }
@@ -51,10 +50,9 @@ export function createApplication(context: FrontContext): Application {
 }
 
 function serveRoute(context: FrontContext, exchange: Exchange, route: Route): void | Promise<void> {
-  const { method, url = '' } = exchange.request;
-  if (method !== 'GET' && method !== 'HEAD') return exchange.problem(methodNotAllowed('GET, HEAD'));
-  const path = splitTarget(url).path;
-  return route.answer(context, exchange, path.slice(route.path.length));
+  const { method = '', url = '' } = exchange.request;
+  if (!route.methods.includes(method)) return exchange.problem(methodNotAllowed(route.methods.join(', ')));
+  return route.answer(context, exchange, variableOf(route, splitTarget(url).path));
 }
 
 /** Where Express ends when no route answered, or one failed: its own errors (bad percent-encoding and the like) carry a status. */

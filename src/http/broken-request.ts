@@ -1,4 +1,7 @@
-/** Requests that Node's parser gave up on: there is no response object, so the problem goes straight to the socket. */
+/**
+ * Last words without a request that Node's parser has seen: it gave up on one, or the node leaves. There is no response
+ * object, so the problem goes straight to the socket.
+ */
 import { STATUS_CODES } from 'node:http';
 import { errorTable, problem, problemContentType, type ErrorCode } from '../api/errors.ts';
 import type { Connection } from './connection.ts';
@@ -20,7 +23,21 @@ export function answerBrokenRequest(options: {
     socket.destroy();
     return;
   }
-  // As with every last answer: what still comes is dropped for a while, so that a reset does not overtake it.
+  endWith(what, connection, host);
+}
+
+/**
+ * Closes a connection on which nothing is under way. A request that crosses this on its way is dropped unserved, and its
+ * client takes what is said here for the answer to it, which it then is.
+ */
+export function answerBeforeRequest(connection: Connection, host: ExchangeHost): void {
+  if (connection.closing) return;
+  connection.closing = true;
+  endWith({ code: 'shutting_down', detail: 'This node is shutting down; ask another one.' }, connection, host);
+}
+
+/** As with every last answer: what still comes is dropped for a while, so that a reset does not overtake it. */
+function endWith(what: Description, { socket }: Connection, host: ExchangeHost): void {
   const cutOff = setTimeout(() => socket.destroy(), host.lingerTimeoutMs);
   socket.once('close', () => clearTimeout(cutOff));
   socket.once('end', () => socket.destroySoon());

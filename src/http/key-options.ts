@@ -30,14 +30,19 @@ export function parseKeyOptions(headers: IncomingHttpHeaders, query: string, set
 
   const route = chooseRoute(headers, wanted.route, settings.routing);
   if (typeof route !== 'string') return route;
-  const { requestTimeoutMsDefault, requestTimeoutMsMax } = settings.limits;
-  const timeoutMs = wholeNumber(headers['flotilla-timeout-ms'], requestTimeoutMsDefault);
-  if (timeoutMs < 1 || timeoutMs > requestTimeoutMsMax) {
-    return failure('invalid_request', `Flotilla-Timeout-Ms must be a whole number from 1 to ${requestTimeoutMsMax}.`);
-  }
+  const timeoutMs = parseTimeout(headers, settings.limits);
+  if (typeof timeoutMs !== 'number') return timeoutMs;
   const hops = wholeNumber(headers['flotilla-hops'], 0);
   if (hops < 0) return failure('invalid_request', 'Flotilla-Hops must be a whole number.');
   return { type: 'options', route, timeoutMs, hops };
+}
+
+/** How long the request may take, in ms. */
+export function parseTimeout(headers: IncomingHttpHeaders, limits: Config['limits']): number | Failure {
+  const { requestTimeoutMsDefault, requestTimeoutMsMax } = limits;
+  const timeoutMs = wholeNumber(headers['flotilla-timeout-ms'], requestTimeoutMsDefault);
+  if (timeoutMs >= 1 && timeoutMs <= requestTimeoutMsMax) return timeoutMs;
+  return failure('invalid_request', `Flotilla-Timeout-Ms must be a whole number from 1 to ${requestTimeoutMsMax}.`);
 }
 
 interface Parameters {

@@ -19,10 +19,7 @@ export function outcomeFailure(outcome: KvOutcome, kind: 'read' | 'write', targe
     case 'unknown':
       // A read changes nothing, so nothing about it can be in doubt: it found no leader in time.
       if (kind === 'read') return unavailable('no_leader', outcome.detail, outcome.partition);
-      return failure('outcome_unknown', outcome.detail, {
-        partition: outcome.partition,
-        headers: ['Flotilla-Partition', String(outcome.partition)],
-      });
+      return unknownOutcome(outcome);
     case 'value':
     case 'done':
       assert(false, () => `a ${kind} came to ${outcome.type}, which answers something else`);
@@ -50,7 +47,17 @@ function notLeader(outcome: Extract<KvOutcome, { type: 'not_leader' }>, target: 
   });
 }
 
-function unavailable(
+export function unknownOutcome({
+  partition,
+  detail,
+}: {
+  readonly partition: number;
+  readonly detail: string;
+}): Failure {
+  return failure('outcome_unknown', detail, { partition, headers: ['Flotilla-Partition', String(partition)] });
+}
+
+export function unavailable(
   code: 'no_leader' | 'partition_stopped' | 'overloaded',
   detail: string,
   partition: number,

@@ -1,11 +1,11 @@
 /** The HTTP listener of a node: its limits, its connections, and how it drains. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
 import type { NodeFacade } from '../cluster/types.ts';
 import type { Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
 import { createApplication, type Application } from './application.ts';
-import { answerBrokenRequest } from './broken-request.ts';
+import { answerBeforeRequest, answerBrokenRequest } from './broken-request.ts';
 import { Connection } from './connection.ts';
 import { Exchange, type ExchangeHost } from './exchange.ts';
 import { failure } from './failure.ts';
@@ -19,7 +19,12 @@ export interface HttpServer {
   readonly url: string;
   /** How many client connections are open now. */
   connections(): number;
-  /** Takes no more, lets what is under way finish for up to `graceMs`, then cuts the rest off. Never rejects. */
+  /** Serves on, and asks with each answer that its connection be closed: so clients go elsewhere without losing a request. */
+  retire(): void;
+  /**
+   * Lets nobody new in; closes connections once they were told so or `drainIdleMs` is over, lets what is under way finish
+   * for up to `graceMs`, then cuts the rest off. Never rejects.
+   */
   close(graceMs: number): Promise<void>;
 }
 
@@ -49,9 +54,16 @@ export async function startHttp(options: {
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
     connections: () => front.openConnections,
+    retire: () => front.retire(),
     close: (graceMs) => front.close(graceMs),
   };
 }
+
+/** While it drains, connections are looked at so often. */
+const drainLookMs = 5;
+/** A turn of the loop this short leaves nobody waiting at the listener; on a busy machine it may take a few. */
+const quietLookMs = 0.5;
+const quietLooksMax = 200;
 
 /** Owns the listener, its connections and the count of requests under way. */
 class Front implements ExchangeHost {
@@ -63,7 +75,10 @@ class Front implements ExchangeHost {
   readonly #application: Application;
   readonly #connections = new Map<Socket, Connection>();
   readonly #requestIds = new RequestIds();
+  /** Connections let in until now. */
+  opened = 0;
   #requests = 0;
+  #retiredAt: number | undefined;
   #draining = false;
 
   constructor(context: FrontContext) {
@@ -80,7 +95,7 @@ class Front implements ExchangeHost {
   }
 
   draining(): boolean {
-    return this.#draining;
+    return this.#retiredAt !== undefined;
   }
 
   newRequestId(): string {
@@ -97,21 +112,64 @@ class Front implements ExchangeHost {
     return this.#connections.size;
   }
 
+  retire(): void {
+    this.#retiredAt ??= performance.now();
+  }
+
+  /**
+   * A request may be on its way on a connection that looks idle here; closed under it, its client could not tell whether
+   * it was acted upon. So nobody new is let in, which tells them that nothing was done; and each connection is given a
+   * while, from when it was opened or asked to close, to be used once more and to be told.
+   */
   async close(graceMs: number): Promise<void> {
+    this.retire();
+    await this.#untilNobodyKnocks();
+    // The listener alone: closing the HTTP server closes its idle connections, too.
+    const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(this.server, () => resolve()));
+    await this.#untilUnused();
     this.#draining = true;
-    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
     // Connections with a request under way are closed by its answer, which says so.
     for (const connection of this.#connections.values()) {
-      if (connection.unanswered === 0) connection.socket.destroySoon();
+      if (connection.unanswered === 0) answerBeforeRequest(connection, this);
     }
     const cutOff = setTimeout(() => this.server.closeAllConnections(), graceMs);
     await closed;
     clearTimeout(cutOff);
+    // What is left is its timer.
+    this.server.close(() => undefined);
+  }
+
+  /**
+   * A connection that has knocked and was not let in is reset as the listener closes, and whoever has sent a request on it
+   * knows nothing of it. So that moment is right behind a look at the sockets that was short and found no one new.
+   */
+  async #untilNobodyKnocks(): Promise<void> {
+    for (let looks = 0; looks < quietLooksMax; looks += 1) {
+      const { opened } = this;
+      const startedAt = performance.now();
+      await new Promise((resolve) => setImmediate(resolve));
+      if (this.opened === opened && performance.now() - startedAt < quietLookMs) return;
+    }
+  }
+
+  /** Until every connection that is open has work, which ends it, or had its time. */
+  #untilUnused(): Promise<void> {
+    const { drainIdleMs } = this.#context.config.limits;
+    const mayBeUsed = ({ openedAt, unanswered }: Connection): boolean =>
+      unanswered === 0 && performance.now() - Math.max(openedAt, this.#retiredAt ?? 0) < drainIdleMs;
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if ([...this.#connections.values()].some(mayBeUsed)) setTimeout(look, drainLookMs);
+        else resolve();
+      };
+      look();
+    });
   }
 
   #listen(): void {
     const { server } = this;
     server.on('connection', (socket) => {
+      this.opened += 1;
       this.#connections.set(socket, new Connection(socket, (exchange) => this.#serve(exchange)));
       socket.once('close', () => this.#connections.delete(socket));
     });

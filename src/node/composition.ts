@@ -9,6 +9,7 @@ import type { Logger } from '../logger.ts';
 import { Formation, type FormationResult } from '../cluster/formation.ts';
 import { canonicalFounding, parseFounding } from '../cluster/founding.ts';
 import { LeaderHints } from '../cluster/hints.ts';
+import { LeaderTransfers } from '../cluster/leader-transfer.ts';
 import { buildPartitionMap, type PartitionMap } from '../cluster/partition-map.ts';
 import { Router } from '../cluster/router.ts';
 import type { NodeFacade } from '../cluster/types.ts';
@@ -18,10 +19,12 @@ import type {
   IdentityStore,
   NodeId,
   NodeIdentity,
+  PartitionId,
   Storage,
   Transport,
   TransportHandlers,
 } from '../replica/ports.ts';
+import type { Replica } from '../replica/replica.ts';
 import { Facade } from './facade.ts';
 import { GroupHost } from './group-host.ts';
 import { verifyIncarnation } from './incarnations.ts';
@@ -63,6 +66,10 @@ export interface ComposedNode {
   readonly facade: NodeFacade;
   /** Every partition hosted here knows its leader. */
   readonly ready: Promise<void>;
+  /** The replica of a partition that lives here. */
+  replica(partition: PartitionId): Replica | undefined;
+  /** Others lead what this node leads, as far as there are others; it goes on answering. */
+  handOver(): Promise<void>;
   /** Answers who still waits, and closes the transport. Storage and identity stay with their owner. */
   close(): Promise<void>;
 }
@@ -84,16 +91,36 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
       onMessage: (from, partition, message) => host?.receive(from, partition, message),
       onRequest: (from, kind, payload) =>
         requests?.answer(from, kind, payload) ?? Promise.reject(new Error('the node is starting')),
-      // For people only: what Raft relies on is answers and silence.
-      onPeerUp: (peer) => logger.info({ peer }, 'peer connected'),
-      onPeerDown: (peer, reason) => logger.info({ peer, reason }, 'peer lost'),
+      // Hints only: what Raft relies on is answers and silence.
+      onPeerUp: (peer) => {
+        logger.info({ peer }, 'peer connected');
+        host?.peerChanged(peer);
+      },
+      onPeerDown: (peer, reason) => {
+        logger.info({ peer, reason }, 'peer lost');
+        host?.peerChanged(peer);
+      },
+      onPeerRefused: (peer) => {
+        logger.info({ peer }, 'nobody listens at the address of the peer');
+        host?.peerGone(peer);
+      },
     },
     verifyHello: (hello) => verifyIncarnation(identity, hello, (peer) => host?.peerRestarted(peer)),
   });
   const hints = new LeaderHints();
   host = new GroupHost({ config, map, nodeId, storage, transport, clock, random, schedule, logger, onFailure });
-  const router = new Router({ nodeId, map, hints, replicas: host, transport, clock, limits: config.limits });
-  host.onLeaderChanged((partition) => router.leaderChanged(partition));
+  const hosted = host;
+  const reachable: Pick<Transport, 'request' | 'connected'> = {
+    request: (to, kind, payload, timeoutMs) => transport.request(to, kind, payload, timeoutMs),
+    connected: (peer) => transport.connected(peer) && !hosted.isLeaving(peer),
+  };
+  const ports = { nodeId, map, hints, replicas: host, transport: reachable, clock, limits: config.limits };
+  const router = new Router(ports);
+  const transfers = new LeaderTransfers(ports);
+  host.onLeaderChanged((partition) => {
+    router.leaderChanged(partition);
+    transfers.leaderChanged(partition);
+  });
   const formation = new Formation({
     store: identity,
     transport,
@@ -104,21 +131,32 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     limits: config.limits,
     onWaiting: (reason) => logger.info(`founding: ${reason}`),
   });
-  requests = new PeerRequests({ router, host, formation });
+  const peerRequests = new PeerRequests({ router, transfers, host, formation });
+  requests = peerRequests;
   transport.setPeers(map.nodes.map((node) => ({ nodeId: node.nodeId, ...hostAndPort(node.peer) })));
-  const facade = new Facade({ config, map, hints, host, router, identity, transport, clock });
+  const facade = new Facade({ config, map, hints, host, router, transfers, identity, transport, clock });
   void formation.start().then((result) => begin(result, { transport, host, onFailure }), onFailure);
 
   return {
     facade,
     ready: host.ready,
+    handOver: () => hosted.handOver(),
+    replica: (partition) => hosted.replica(partition),
     async close() {
       facade.shutDown();
       formation.stop();
-      host.stop();
+      await drained(peerRequests, clock, config.limits.drainTimeoutMs);
+      await hosted.stop();
       await transport.close();
     },
   };
+}
+
+/** What peers asked is answered, and the answers are on their way. */
+async function drained(requests: PeerRequests, clock: Clock, timeoutMs: number): Promise<void> {
+  const pause = (ms: number): Promise<void> => new Promise((resolve) => void clock.after(ms, resolve));
+  await Promise.race([requests.drain(), pause(timeoutMs)]);
+  await pause(1);
 }
 
 interface Founded {

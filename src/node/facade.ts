@@ -2,6 +2,7 @@
 import type { Config } from '../config.ts';
 import type { Clock, IdentityStore, NodeId, PartitionId, Transport } from '../replica/ports.ts';
 import type { LeaderHints } from '../cluster/hints.ts';
+import type { LeaderTransfers } from '../cluster/leader-transfer.ts';
 import type { PartitionMap } from '../cluster/partition-map.ts';
 import type { Router } from '../cluster/router.ts';
 import { clusterStatus, collectStatus, locateKey, partitionStatuses, type StatusReports } from '../cluster/status.ts';
@@ -14,6 +15,7 @@ import type {
   PartitionStatus,
   Readiness,
   RequestOptions,
+  TransferOutcome,
 } from '../cluster/types.ts';
 import type { GroupHost } from './group-host.ts';
 
@@ -23,6 +25,7 @@ export interface FacadeOptions {
   readonly hints: LeaderHints;
   readonly host: GroupHost;
   readonly router: Router;
+  readonly transfers: LeaderTransfers;
   readonly identity: IdentityStore;
   readonly transport: Transport;
   readonly clock: Clock;
@@ -69,6 +72,13 @@ export class Facade implements NodeFacade {
   readiness(): Readiness {
     if (this.#shuttingDown) return { ready: false, reasons: ['the node is shutting down'] };
     return this.#options.host.readiness();
+  }
+
+  transferLeadership(partition: PartitionId, to: NodeId, deadlineAt: number): Promise<TransferOutcome> {
+    if (this.#shuttingDown) {
+      return Promise.resolve({ type: 'no_leader', partition, detail: 'this node is shutting down; ask another one' });
+    }
+    return this.#options.transfers.transfer({ partition, to, deadlineAt });
   }
 
   /** From now on nothing new is begun. */

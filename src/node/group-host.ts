@@ -1,20 +1,25 @@
 /** All groups of this node: their replicas, one tick for all, one drive loop, and when the node is ready to serve. */
+import { assert } from '../assert.ts';
 import type { Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
-import type { Message } from '../raft/types.ts';
+import type { Message, ReplicaId } from '../raft/types.ts';
 import type { Clock, LeaderHint, NodeId, PartitionId, Storage, Transport } from '../replica/ports.ts';
 import { Replica } from '../replica/replica.ts';
 import type { PartitionMap } from '../cluster/partition-map.ts';
 import type {
   KvRequest,
+  LocalLeaderships,
   LocalOutcome,
   LocalReplicas,
+  LocalTransfer,
   PartitionDescriptor,
   Readiness,
   ReplicaStatus,
 } from '../cluster/types.ts';
 import { DriveLoop } from './drive-loop.ts';
+import { handOver } from './hand-over.ts';
 import { HostedReplicas } from './hosted-replicas.ts';
+import { SnapshotHost } from './snapshot-host.ts';
 
 export interface GroupHostOptions {
   readonly config: Config;
@@ -31,10 +36,11 @@ export interface GroupHostOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
-export class GroupHost implements LocalReplicas {
+export class GroupHost implements LocalReplicas, LocalLeaderships {
   readonly #options: GroupHostOptions;
   readonly #hosted: HostedReplicas;
   readonly #loop: DriveLoop;
+  readonly #snapshots: SnapshotHost;
   /** Partitions that the map places here. */
   readonly #planned: readonly PartitionDescriptor[];
   /** Planned partitions that have not heard of a leader since the start. */
@@ -43,6 +49,11 @@ export class GroupHost implements LocalReplicas {
   #becomeReady: () => void = () => undefined;
   #cancelTick: () => void = () => undefined;
   #started = false;
+  /** Nodes that said that they are about to stop: they are sent no requests, and asked to lead nothing. */
+  readonly #leaving = new Set<NodeId>();
+  #tickedAt = 0;
+  /** Nodes at whose addresses nobody listened when last tried. */
+  readonly #gone = new Set<NodeId>();
 
   /** Resolves once every partition hosted here has known a leader. */
   readonly ready: Promise<void>;
@@ -52,9 +63,10 @@ export class GroupHost implements LocalReplicas {
     this.#options = options;
     this.#planned = map.partitions.filter(({ replicas }) => replicas.some((replica) => replica.nodeId === nodeId));
     this.#unled = new Set(this.#planned.map((partition) => partition.id));
-    this.#hosted = new HostedReplicas(nodeId, (partition, replicaId) => {
-      const members = map.partition(partition)?.replicas ?? [];
-      return members.find((member) => member.replicaId === replicaId)?.nodeId;
+    this.#hosted = new HostedReplicas(nodeId);
+    this.#snapshots = new SnapshotHost({
+      ...options,
+      replica: (partition) => this.#hosted.replica(partition),
     });
     this.#loop = new DriveLoop({ transport, storage, onFailure, schedule });
     this.ready = new Promise((resolve) => {
@@ -71,28 +83,84 @@ export class GroupHost implements LocalReplicas {
   /** Starts Raft in all groups. Only once the cluster is formed. */
   start(): void {
     this.#started = true;
-    for (const partition of this.#planned) this.#hosted.add(this.#createReplica(partition));
+    for (const partition of this.#planned) this.#hosted.add(this.#createReplica(partition, this.#founderId(partition)));
+    this.#addNewcomers();
     this.#planTick();
   }
 
-  stop(): void {
+  /** Resolves once storage may be closed. */
+  async stop(): Promise<void> {
     this.#cancelTick();
     this.#loop.stop();
     for (const replica of this.#hosted.all()) replica.stop();
+    await this.#snapshots.stop();
+  }
+
+  replica(partition: PartitionId): Replica | undefined {
+    return this.#hosted.replica(partition);
+  }
+
+  /** What a node that sends a snapshot asks. */
+  handleSnapshot(from: NodeId, kind: string, payload: unknown): Promise<unknown> {
+    return this.#snapshots.handle(from, kind, payload);
   }
 
   receive(sender: NodeId, partition: PartitionId, message: Message): void {
+    this.#maybeComeIntoBeing(partition, message);
     this.#hosted.receive(sender, partition, message);
   }
 
   /** Leaders here no longer rely on what that node's earlier start had acknowledged. */
   peerRestarted(peer: NodeId): void {
+    this.#leaving.delete(peer);
     for (const replica of this.#hosted.all()) replica.peerRestarted(peer);
   }
 
+  /** Nobody listens at the node's address any more. Only a hint. */
+  peerGone(peer: NodeId): void {
+    this.#gone.add(peer);
+    for (const replica of this.#hosted.all()) replica.peerGone(peer);
+  }
+
+  /** The connection to it was made or lost. */
+  peerChanged(peer: NodeId): void {
+    if (this.#options.transport.connected(peer)) this.#gone.delete(peer);
+    for (const replica of this.#hosted.all()) replica.peerChanged(peer);
+  }
+
+  peerLeaving(peer: NodeId): void {
+    this.#leaving.add(peer);
+  }
+
+  isLeaving(peer: NodeId): boolean {
+    return this.#leaving.has(peer);
+  }
+
+  transferLeadership(partition: PartitionId, to: NodeId): LocalTransfer {
+    const replica = this.#hosted.replica(partition);
+    const result = replica?.transferLeadership(to);
+    if (result === undefined || result.type === 'not_leader') return { type: 'not_leader' };
+    return result.type === 'refused' ? { type: 'refused', detail: result.reason } : result;
+  }
+
+  /** Before the node stops: others lead what it leads, as far as there are others. */
+  handOver(): Promise<void> {
+    const { map, nodeId, transport, clock, config } = this.#options;
+    const { raft } = config;
+    return handOver({
+      clock,
+      transport,
+      peers: map.nodes.map((node) => node.nodeId).filter((peer) => peer !== nodeId),
+      leading: () => [...this.#hosted.all()].filter((replica) => replica.leader()?.nodeId === nodeId),
+      leaving: this.#leaving,
+      timeoutMs: raft.handOverTimeoutMs,
+      attemptMs: raft.electionTicksMin * raft.tickMs,
+    });
+  }
+
   hosts(partition: PartitionId): boolean {
-    const { map, nodeId } = this.#options;
-    return map.partition(partition)?.replicas.some((replica) => replica.nodeId === nodeId) ?? false;
+    if (this.#started) return this.#hosted.hosts(partition);
+    return this.#planned.some(({ id }) => id === partition);
   }
 
   leader(partition: PartitionId): LeaderHint | undefined {
@@ -116,15 +184,46 @@ export class GroupHost implements LocalReplicas {
     return { ready: false, reasons: [`no leader is known for partitions ${ids}`] };
   }
 
-  #createReplica(partition: PartitionDescriptor): Replica {
+  /** Replicas that came here after the founding, and were here before this start. */
+  #addNewcomers(): void {
+    const { map, storage } = this.#options;
+    for (const id of storage.partitions()) {
+      const partition = map.partition(id);
+      const { replicaId } = storage.group(id);
+      if (partition === undefined || replicaId === undefined || this.#hosted.replica(id) !== undefined) continue;
+      this.#hosted.add(this.#createReplica(partition, replicaId));
+    }
+  }
+
+  /**
+   * A leader writes to a replica that is to live here and does not yet: it comes into being with an empty log, knowing only
+   * the founders, and decides nothing until it has learnt from the log that it may. Its id is stored with whatever is
+   * stored of it first, so that a restart can't take it for another.
+   */
+  #maybeComeIntoBeing(id: PartitionId, message: Message): void {
+    if (!this.#started || this.#hosted.replica(id) !== undefined) return;
+    if (message.type !== 'AppendEntriesRequest' && message.type !== 'Heartbeat') return;
+    const partition = this.#options.map.partition(id);
+    if (partition === undefined || partition.replicas.some(({ replicaId }) => replicaId === message.to)) return;
+    this.#options.logger.info({ partition: id, replicaId: message.to }, 'a replica comes into being');
+    this.#options.storage.foundGroup(id, message.to);
+    this.#hosted.add(this.#createReplica(partition, message.to));
+  }
+
+  #founderId({ id, replicas }: PartitionDescriptor): ReplicaId {
+    const { nodeId } = this.#options;
+    const self = replicas.find((replica) => replica.nodeId === nodeId);
+    assert(self !== undefined, () => `partition ${id} has no replica on ${nodeId}`);
+    return self.replicaId;
+  }
+
+  #createReplica(partition: PartitionDescriptor, replicaId: ReplicaId): Replica {
     const { config, nodeId, storage, transport, clock, random } = this.#options;
-    const self = partition.replicas.find((replica) => replica.nodeId === nodeId);
-    if (self === undefined) throw new Error(`partition ${partition.id} has no replica on ${nodeId}`);
     const replica: Replica = new Replica({
       partition: partition.id,
       epoch: partition.epoch,
       incarnation: partition.incarnation,
-      self,
+      self: { replicaId, nodeId },
       members: partition.replicas,
       storage,
       transport,
@@ -134,12 +233,17 @@ export class GroupHost implements LocalReplicas {
       campaignsFirst: partition.preferredLeader === nodeId,
       wake: () => this.#loop.wake(replica),
       onLeader: (hint) => this.#leaderChanged(partition.id, hint),
+      onSnapshotDue: (due) => this.#snapshots.due(due),
+      pinnedIndex: (id) => this.#snapshots.pinnedIndex(id),
+      onRemoved: () =>
+        this.#options.logger.warn({ partition: partition.id }, 'this replica was removed from its group'),
     });
     return replica;
   }
 
   #leaderChanged(partition: PartitionId, hint: LeaderHint | undefined): void {
     this.#options.logger.debug({ partition, leader: hint?.nodeId, term: hint?.term }, 'leadership changed');
+    if (hint?.nodeId !== this.#options.nodeId) this.#snapshots.leadershipLost(partition);
     this.#announce(partition);
     if (hint === undefined || !this.#unled.delete(partition) || this.#unled.size > 0) return;
     this.#becomeReady();
@@ -147,8 +251,22 @@ export class GroupHost implements LocalReplicas {
 
   /** One timer for all groups; ticks that a stalled loop missed are not made up for, as nobody heard of them. */
   #planTick(): void {
-    this.#cancelTick = this.#options.clock.after(this.#options.config.raft.tickMs, () => {
-      for (const replica of this.#hosted.all()) replica.tick();
+    const { clock, config, transport } = this.#options;
+    const { tickMs, electionTicksMin } = config.raft;
+    this.#tickedAt = clock.monotonicMs();
+    this.#cancelTick = clock.after(tickMs, () => {
+      // A loop that stood still for an election timeout may have been given up by the others.
+      const stalled = clock.monotonicMs() - this.#tickedAt >= electionTicksMin * tickMs;
+      for (const replica of this.#hosted.all()) {
+        const leader = replica.leader()?.nodeId;
+        // A late word of a leader that can't be reached may have undone what was noticed: it is noticed again.
+        if (leader !== undefined && leader !== this.#options.nodeId && !transport.connected(leader)) {
+          replica.peerChanged(leader);
+          if (this.#gone.has(leader)) replica.peerGone(leader);
+        }
+        if (stalled) replica.stalled();
+        replica.tick();
+      }
       this.#planTick();
     });
   }

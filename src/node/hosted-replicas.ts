@@ -1,18 +1,16 @@
 /** The replicas that live on this node: mail for them, requests to them, what they say of themselves. */
 import { unreachable } from '../assert.ts';
-import type { Message } from '../raft/types.ts';
+import type { Message, RaftStatus } from '../raft/types.ts';
 import type { LeaderHint, NodeId, PartitionId } from '../replica/ports.ts';
-import type { Replica, ReplicaOutcome } from '../replica/replica.ts';
+import type { ReplicaOutcome } from '../replica/options.ts';
+import type { Replica } from '../replica/replica.ts';
 import type { KvRequest, LocalOutcome, LocalReplicas, ReplicaStatus } from '../cluster/types.ts';
 
 export class HostedReplicas implements LocalReplicas {
   readonly #nodeId: NodeId;
   readonly #replicas = new Map<PartitionId, Replica>();
-  readonly #nodeOf: (partition: PartitionId, replicaId: number) => NodeId | undefined;
-
-  constructor(nodeId: NodeId, nodeOf: (partition: PartitionId, replicaId: number) => NodeId | undefined) {
+  constructor(nodeId: NodeId) {
     this.#nodeId = nodeId;
-    this.#nodeOf = nodeOf;
   }
 
   add(replica: Replica): void {
@@ -29,7 +27,11 @@ export class HostedReplicas implements LocalReplicas {
   }
 
   hosts(partition: PartitionId): boolean {
-    return this.#replicas.has(partition);
+    return this.#replicas.get(partition)?.removed === false;
+  }
+
+  replica(partition: PartitionId): Replica | undefined {
+    return this.#replicas.get(partition);
   }
 
   leader(partition: PartitionId): LeaderHint | undefined {
@@ -82,7 +84,7 @@ export class HostedReplicas implements LocalReplicas {
     return {
       partition,
       nodeId: this.#nodeId,
-      role: status.role === 'leader' ? 'leader' : 'follower',
+      role: status.role === 'leader' ? 'leader' : isLearner(status) ? 'learner' : 'follower',
       state: 'ok',
       term: status.term,
       leader: replica.leader()?.nodeId,
@@ -92,9 +94,13 @@ export class HostedReplicas implements LocalReplicas {
       keys: machine.keys,
       bytes: machine.bytes,
       followers: status.progress.flatMap(({ replicaId, matchIndex }) => {
-        const nodeId = this.#nodeOf(partition, replicaId);
+        const nodeId = replica.hostOf(replicaId);
         return nodeId === undefined || nodeId === this.#nodeId ? [] : [{ nodeId, matchIndex }];
       }),
     };
   }
+}
+
+function isLearner({ configuration, replicaId }: RaftStatus): boolean {
+  return configuration.learners.includes(replicaId);
 }

@@ -21,6 +21,8 @@ export interface RunningNode {
   readonly ready: Promise<void>;
   /** Resolves when the node must stop: its disk failed, a record is damaged, or an invariant broke. */
   readonly failed: Promise<Error>;
+  /** Others lead what this node leads, as far as there are others; it goes on answering. */
+  handOver(): Promise<void>;
   /** Answers who still waits, writes what waits for the disk, closes. */
   close(): Promise<void>;
 }
@@ -60,6 +62,7 @@ export async function startNode({ config, logger }: NodeOptions): Promise<Runnin
     facade: node.facade,
     ready: node.ready,
     failed: failure.failed,
+    handOver: () => node.handOver(),
     async close() {
       await node.close();
       await storage.close();

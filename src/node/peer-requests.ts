@@ -1,5 +1,7 @@
 /** What other nodes ask of this one over the peer connection, besides Raft. */
+import { encodeOutcome } from '../cluster/forwarding.ts';
 import type { Formation } from '../cluster/formation.ts';
+import type { LeaderTransfers } from '../cluster/leader-transfer.ts';
 import type { Router } from '../cluster/router.ts';
 import { encodeStatus } from '../cluster/status.ts';
 import type { NodeId } from '../replica/ports.ts';
@@ -7,23 +9,56 @@ import type { GroupHost } from './group-host.ts';
 
 export interface PeerRequestsOptions {
   readonly router: Router;
+  readonly transfers: LeaderTransfers;
   readonly host: GroupHost;
   readonly formation: Formation;
 }
 
 export class PeerRequests {
   readonly #options: PeerRequestsOptions;
+  #running = 0;
+  #closing = false;
+  #drained: () => void = () => undefined;
 
   constructor(options: PeerRequestsOptions) {
     this.#options = options;
   }
 
   /** Rejects for a kind not known here: the asker is newer than this node. */
-  answer(from: NodeId, kind: string, payload: unknown): Promise<unknown> {
-    const { router, host, formation } = this.#options;
+  async answer(from: NodeId, kind: string, payload: unknown): Promise<unknown> {
+    this.#running += 1;
+    try {
+      return await this.#answer(from, kind, payload);
+    } finally {
+      this.#running -= 1;
+      if (this.#running === 0) this.#drained();
+    }
+  }
+
+  /** Begins nothing new; resolves once all that is under way is answered. */
+  drain(): Promise<void> {
+    this.#closing = true;
+    return new Promise((resolve) => {
+      this.#drained = resolve;
+      if (this.#running === 0) resolve();
+    });
+  }
+
+  #answer(from: NodeId, kind: string, payload: unknown): Promise<unknown> {
+    const { router, transfers, host, formation } = this.#options;
     switch (kind) {
       case 'forward':
+        if (this.#closing) return Promise.resolve(encodeOutcome({ type: 'shutting_down' }));
         return router.handleForward(payload);
+      case 'leaving':
+        host.peerLeaving(from);
+        return Promise.resolve(null);
+      case 'transfer':
+        return transfers.handleTransfer(payload);
+      case 'snapshot.begin':
+      case 'snapshot.chunk':
+      case 'snapshot.end':
+        return host.handleSnapshot(from, kind, payload);
       case 'status':
         return Promise.resolve(encodeStatus(host.statuses()));
       case 'formation.state':

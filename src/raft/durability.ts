@@ -11,7 +11,7 @@
  * that ride with them. What lies below the truncation is untouched on disk and goes on counting.
  */
 import { assert } from '../assert.ts';
-import type { Entry, HardState, LogIndex, Message, Persist, Term } from './types.ts';
+import type { Entry, HardState, LogIndex, Message, Persist, SnapshotPoint, Term } from './types.ts';
 
 interface HandOut {
   readonly sequence: number;
@@ -26,7 +26,11 @@ export class Durability {
   #sequence = 0;
   readonly #outstanding: HandOut[] = [];
   #held: Message[] = [];
+  #install: SnapshotPoint | undefined;
   #truncateFrom: LogIndex | undefined;
+  #compactThrough: LogIndex | undefined;
+  /** Ticks since the oldest outstanding hand-out was made, or the one before it came back. */
+  #waitedTicks = 0;
   #handedOutIndex: LogIndex;
   #durableIndex: LogIndex;
   #handedOut: HardState;
@@ -76,8 +80,40 @@ export class Durability {
     this.#truncateFrom = Math.min(this.#truncateFrom ?? index, index) as LogIndex;
   }
 
+  /**
+   * The whole log gave way to a snapshot. Safety: what is still under way was of the log before it, so none of it counts,
+   * and nothing is durable until the hand-out with the snapshot is.
+   */
+  installed(point: SnapshotPoint): void {
+    for (const handOut of this.#outstanding) {
+      handOut.lastIndex = 0 as LogIndex;
+      handOut.truncatedSince = true;
+    }
+    this.#durableIndex = 0 as LogIndex;
+    this.#handedOutIndex = point.index;
+    this.#truncateFrom = undefined;
+    this.#compactThrough = undefined;
+    this.#install = point;
+  }
+
+  /** The log forgot all up to and with `through`. */
+  compacted(through: LogIndex): void {
+    this.#compactThrough = through;
+  }
+
+  /** Once a tick. */
+  tick(): void {
+    if (this.#outstanding.length > 0) this.#waitedTicks++;
+  }
+
+  /** For so many ticks the disk has not completed what it was given; 0 when nothing is under way. */
+  get waitedTicks(): number {
+    return this.#waitedTicks;
+  }
+
   /** True when there is anything to hand out. */
   isDue(lastIndex: LogIndex, hardState: HardState): boolean {
+    if (this.#install !== undefined || this.#compactThrough !== undefined) return true;
     return lastIndex > this.#handedOutIndex || this.#held.length > 0 || !sameHardState(this.#handedOut, hardState);
   }
 
@@ -91,12 +127,16 @@ export class Durability {
     const persist: Persist = {
       sequence: ++this.#sequence,
       hardState: changed ? hardState : undefined,
+      install: this.#install,
       truncateFrom,
+      compactThrough: this.#compactThrough,
       entries,
       messagesAfterPersist: this.#held,
     };
     this.#held = [];
+    this.#install = undefined;
     this.#truncateFrom = undefined;
+    this.#compactThrough = undefined;
     this.#handedOutIndex = (this.#handedOutIndex + entries.length) as LogIndex;
     this.#handedOut = hardState;
     this.#outstanding.push({
@@ -116,6 +156,7 @@ export class Durability {
   completed(persist: Persist, currentTerm: Term): readonly Message[] {
     const handOut = this.#outstanding.shift();
     assert(handOut?.sequence === persist.sequence, () => `completion ${persist.sequence} out of order`);
+    this.#waitedTicks = 0;
     this.#durable = handOut.hardState;
     this.#durableIndex = Math.max(this.#durableIndex, handOut.lastIndex) as LogIndex;
     return handOut.term === currentTerm && !handOut.truncatedSince ? persist.messagesAfterPersist : [];

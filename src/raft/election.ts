@@ -9,8 +9,10 @@ import {
   castVote,
   leaderOf,
   type Member,
+  restartElectionTimer,
   sendWhenDurable,
 } from './member.ts';
+import { type Membership, membershipOf } from './membership.ts';
 import { voteResult } from './quorum.ts';
 import {
   type LogIndex,
@@ -25,21 +27,51 @@ import {
 
 /** Asks the other voters whether an election would be won. Nothing on a leader or a non-voter. */
 export function campaign(member: Member): void {
-  if (member.role.name === 'leader' || !member.membership.selfVotes) return;
+  if (!mayCampaign(member)) return;
   const role = becomePreCandidate(member);
   role.votes.set(member.replicaId, true);
-  const { log, messages, replicaId: from } = member;
-  const term = (member.hardState.currentTerm + 1) as Term;
-  for (const to of member.membership.voterPeers) {
-    messages.push({ type: 'PreVoteRequest', from, to, term, lastLogIndex: log.lastIndex, lastLogTerm: log.lastTerm });
-  }
+  askForPreVotes(member);
   countPreVotes(member);
 }
 
-/** A round of ticks without a leader ends in a campaign. */
+function askForPreVotes(member: Member): void {
+  const { log, messages, replicaId: from, hardState } = member;
+  const term = (hardState.currentTerm + 1) as Term;
+  for (const to of electorate(member).voterPeers) {
+    messages.push({ type: 'PreVoteRequest', from, to, term, lastLogIndex: log.lastIndex, lastLogTerm: log.lastTerm });
+  }
+}
+
+/** A disk that completes nothing can't take a vote, its own included: to ask for others' would only hold up the election. */
+function mayCampaign(member: Member): boolean {
+  if (member.role.name === 'leader' || !isVoter(member)) return false;
+  return member.durability.waitedTicks < member.limits.electionTicksMin;
+}
+
+/** By any configuration that may still be in force. */
+export function isVoter({ configurations, replicaId, removed }: Member): boolean {
+  return !removed && configurations.hasVoter(replicaId);
+}
+
+/** The leader asks this member to take over (thesis 3.10): no pre-vote, and the others set stickiness aside. */
+export function handleTimeoutNow(member: Member): void {
+  if (!mayCampaign(member)) return;
+  becomePreCandidate(member);
+  askForVotes(member, { transfer: true });
+}
+
+/**
+ * A round of ticks without a leader ends in a campaign. Who has no vote asks as well and counts no answer: if it was removed
+ * and the word of it was lost, this is how it is told; and a leader that fell silent without it is woken.
+ */
 export function tickElection(member: Member): void {
+  member.durability.tick();
   member.electionElapsed++;
-  if (member.electionElapsed >= member.electionTimeout) campaign(member);
+  if (member.electionElapsed < member.electionTimeout) return;
+  if (isVoter(member)) return campaign(member);
+  if (member.removed) return;
+  restartElectionTimer(member);
+  askForPreVotes(member);
 }
 
 /**
@@ -48,7 +80,8 @@ export function tickElection(member: Member): void {
  */
 export function isLeaderAlive(member: Member): boolean {
   if (member.role.name === 'leader') return true;
-  return leaderOf(member) !== noReplica && member.electionElapsed < member.limits.electionTicksMin;
+  if (member.role.name !== 'follower' || member.role.leaderGone) return false;
+  return member.role.leader !== noReplica && member.electionElapsed < member.limits.electionTicksMin;
 }
 
 /**
@@ -117,13 +150,21 @@ export function handleVoteResponse(member: Member, response: VoteResponse): void
 
 /** The first answer of a voter counts, whatever it repeats or takes back later. */
 function noteVote(
-  { membership }: Member,
+  member: Member,
   votes: Map<ReplicaId, boolean>,
   { from, granted }: PreVoteResponse | VoteResponse,
 ): void {
+  const { voterPeers } = electorate(member);
+  // Not of the configuration in force: it decides nothing. (Left out, say, and not told yet.)
+  if (!voterPeers.includes(from)) return;
   if (!votes.has(from)) votes.set(from, granted);
-  else if (planted('duplicate-vote-counted'))
-    votes.set(membership.voterPeers.find((id) => !votes.has(id)) ?? from, granted);
+  else if (planted('duplicate-vote-counted')) votes.set(voterPeers.find((id) => !votes.has(id)) ?? from, granted);
+}
+
+/** Who is asked and counted: the voters of the configuration in force, which is the newest in the log, committed or not. */
+function electorate({ membership, configurations, replicaId }: Member): Membership {
+  if (!planted('removed-replica-votes')) return membership;
+  return membershipOf(configurations.newestCommitted.configuration, replicaId);
 }
 
 /** The candidate's own vote, once durable: until then a crash could make it forget that it was cast. */
@@ -134,26 +175,26 @@ export function countOwnVote(member: Member, role: Candidate): void {
 }
 
 function countPreVotes(member: Member): void {
-  const { role, membership } = member;
+  const { role } = member;
   if (role.name !== 'preCandidate') return;
-  const result = voteResult(membership.configuration, role.votes);
+  const result = voteResult(electorate(member).configuration, role.votes);
   if (result === 'lost') becomeFollower(member, member.hardState.currentTerm, noReplica);
-  if (result === 'won') askForVotes(member);
+  if (result === 'won') askForVotes(member, { transfer: false });
 }
 
 /** The requests wait for the candidate's own term and vote to be durable: a restart must not ask twice in one term. */
-function askForVotes(member: Member): void {
+function askForVotes(member: Member, { transfer }: { readonly transfer: boolean }): void {
   becomeCandidate(member);
   const { log, replicaId: from, hardState } = member;
-  const question = { lastLogIndex: log.lastIndex, lastLogTerm: log.lastTerm, transfer: false };
-  for (const to of member.membership.voterPeers) {
+  const question = { lastLogIndex: log.lastIndex, lastLogTerm: log.lastTerm, transfer };
+  for (const to of electorate(member).voterPeers) {
     const request: VoteRequest = { type: 'VoteRequest', from, to, term: hardState.currentTerm, ...question };
     sendWhenDurable(member, request, 0 as LogIndex);
   }
 }
 
 function countVotes(member: Member, role: Candidate): void {
-  const result = voteResult(member.membership.configuration, role.votes);
+  const result = voteResult(electorate(member).configuration, role.votes);
   if (result === 'lost') becomeFollower(member, member.hardState.currentTerm, noReplica);
   if (result === 'won') becomeLeader(member);
 }

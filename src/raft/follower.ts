@@ -1,7 +1,9 @@
 /** A follower's side of replication (paper 5.3). All messages here are of the current term. */
 import { assert } from '../assert.ts';
 import { planted } from '../planted.ts';
-import { becomeFollower, commitTo, type Follower, type Member, sendWhenDurable } from './member.ts';
+import { adoptConfiguration, becomeFollower, commitTo, type Follower, type Member, sendWhenDurable } from './member.ts';
+import { isConfiguration } from './membership.ts';
+import { maybeFollowIntoSilence } from './quiescence.ts';
 import {
   type AppendEntriesRequest,
   type AppendEntriesResponse,
@@ -29,20 +31,28 @@ export function handleAppendEntries(member: Member, request: AppendEntriesReques
     refuse(member, request);
     return;
   }
+  if (planted('compacted-prev-truncates') && prevLogIndex < log.firstIndex - 1) dropUncommitted(member);
   adoptEntries(member, role, entries);
   const verifiedIndex = Math.max(lastNewIndex, commitIndex) as LogIndex;
   role.verifiedIndex = Math.max(role.verifiedIndex, verifiedIndex) as LogIndex;
   // Safety: what follows in our log after the last entry of this very message may be an old leader's, so the commit
   // index stops there (paper, figure 2, AppendEntries rule 5).
   commitTo(member, Math.min(request.leaderCommit, lastNewIndex) as LogIndex);
-  answer(member, request.from, { success: true, index: verifiedIndex, ...noHint });
+  answerSuccess(member, request.from, verifiedIndex);
+}
+
+/** Says, once it is durable, that the log up to `index` is the leader's. */
+export function answerSuccess(member: Member, leader: ReplicaId, index: LogIndex): void {
+  answer(member, leader, { success: true, index, ...noHint });
 }
 
 /** The leader names no more than it knows to be durable here, so there is nothing left to verify. */
 export function handleHeartbeat(member: Member, heartbeat: Heartbeat): void {
+  const wasGone = member.role.name === 'follower' && member.role.leaderGone;
   follow(member, heartbeat.from);
   commitTo(member, heartbeat.leaderCommit);
-  answerHeartbeat(member, heartbeat);
+  // The last word of a leader that is gone may come after the news: nobody would wake its followers again.
+  if (wasGone || !maybeFollowIntoSilence(member, heartbeat)) answerHeartbeat(member, heartbeat);
 }
 
 function answerHeartbeat(member: Member, { from: to, readRound }: Heartbeat): void {
@@ -52,13 +62,14 @@ function answerHeartbeat(member: Member, { from: to, readRound }: Heartbeat): vo
 }
 
 /** Recognizes this term's leader. Election Safety (paper 5.2): there is only one. */
-function follow(member: Member, leader: ReplicaId): Follower {
+export function follow(member: Member, leader: ReplicaId): Follower {
   const { currentTerm } = member.hardState;
   assert(member.role.name !== 'leader', () => `replica ${leader} leads in our own term ${currentTerm}`);
   if (member.role.name !== 'follower') becomeFollower(member, currentTerm, leader);
   const role = member.role as Follower;
   assert(role.leader === noReplica || role.leader === leader, () => `two leaders in term ${currentTerm}`);
   role.leader = leader;
+  role.leaderGone = false;
   member.electionElapsed = 0;
   return role;
 }
@@ -81,20 +92,39 @@ function adoptEntries(member: Member, role: Follower, entries: readonly Entry[])
     truncateFrom(member, entry.index);
     break;
   }
-  for (; position < entries.length; position++) log.append(entries[position] as Entry);
+  for (; position < entries.length; position++) append(member, entries[position] as Entry);
   if (planted('matching-suffix-truncated')) cutOffAfter(member, entries.at(-1) as Entry);
 }
 
-function truncateFrom({ log, durability }: Member, index: LogIndex): void {
-  log.truncateFrom(index);
-  durability.truncated(index);
+function append(member: Member, entry: Entry): void {
+  member.log.append(entry);
+  if (!isConfiguration(entry)) return;
+  member.configurations.append(entry);
+  adoptConfiguration(member);
+}
+
+function truncateFrom(member: Member, index: LogIndex): void {
+  member.log.truncateFrom(index);
+  member.durability.truncated(index);
+  if (member.configurations.truncateFrom(index)) adoptConfiguration(member);
 }
 
 /** A seeded bug. What is truncated must be replaced in the same batch, so the last entry is written once more. */
 function cutOffAfter(member: Member, last: Entry): void {
   if (last.index <= member.commitIndex || last.index === member.log.lastIndex) return;
   truncateFrom(member, last.index);
-  member.log.append(last);
+  append(member, last);
+}
+
+/** A seeded bug. Of several entries one is written once more, since what is truncated must be replaced in the same batch. */
+function dropUncommitted(member: Member): void {
+  const { log, commitIndex } = member;
+  const first = (commitIndex + 1) as LogIndex;
+  if (first > log.lastIndex) return;
+  const several = first < log.lastIndex;
+  const [kept] = log.entries(first, first, Infinity);
+  truncateFrom(member, first);
+  if (several) append(member, kept as Entry);
 }
 
 /**

@@ -1,11 +1,18 @@
 /** A leader's side: replication and commit (paper 5.3, 5.4), ReadIndex (thesis 6.4), check-quorum (thesis 6.2). */
 import { assert } from '../assert.ts';
 import { planted } from '../planted.ts';
+import { encodeConfiguration } from './configuration.ts';
 import { appendOwn, becomeFollower, commitTo, type Leader, type Member } from './member.ts';
 import type { Progress } from './progress.ts';
+import { maybeFallSilent } from './quiescence.ts';
 import { isQuorum, quorumValue } from './quorum.ts';
+import { leaveJoint, leftOut, planChange } from './reconfiguration.ts';
+import { handOverAndStepDown, maybeTellTransferee, repeatToTransferee, tickTransfer } from './transfer.ts';
 import {
   type AppendEntriesResponse,
+  type ChangeResult,
+  type ConfigurationAt,
+  type ConfigurationChange,
   type Entry,
   EntryKind,
   type HeartbeatResponse,
@@ -17,23 +24,48 @@ import {
 
 /** Appends in memory; sending and persisting follow with the next Ready, together with whatever else is proposed. */
 export function propose(member: Member, role: Leader, kind: EntryKind, body: Uint8Array): ProposeResult {
-  assert(kind !== EntryKind.configuration, 'configurations are not proposed yet');
+  assert(kind === EntryKind.command, 'only commands are proposed');
+  if (role.transfer !== undefined) return { type: 'transferring' };
   const bytes = role.uncommittedBytes + body.length;
   if (role.uncommittedBytes > 0 && bytes > member.limits.uncommittedBytesMax) return { type: 'overloaded' };
-  role.uncommittedBytes = bytes;
-  role.replicationDue = true;
-  const { index, term } = appendOwn(member, kind, body);
+  const { index, term } = appendCounted(member, role, kind, body);
   return { type: 'appended', index, term };
+}
+
+function appendCounted(member: Member, role: Leader, kind: EntryKind, body: Uint8Array): Entry {
+  role.uncommittedBytes += body.length;
+  role.replicationDue = true;
+  return appendOwn(member, kind, body);
+}
+
+export function changeConfiguration(member: Member, role: Leader, change: ConfigurationChange): ChangeResult {
+  const plan = planChange(member, role, change);
+  if (plan.type === 'refused') return plan;
+  const { index, term } = appendCounted(member, role, EntryKind.configuration, encodeConfiguration(plan.configuration));
+  return { type: 'appended', index, term, configuration: plan.configuration };
 }
 
 /** Notes the commit index. Before the term's no-op is committed it may lag behind what an earlier leader answered. */
 export function readIndex(member: Member, role: Leader, context: number): void {
+  if (member.quiesced && planted('quiesced-reads-without-quorum')) {
+    member.reads.push({ context, index: member.commitIndex });
+    return;
+  }
   const noopCommitted = member.commitIndex >= role.termStartIndex;
   if (noopCommitted || planted('read-before-noop')) role.reads.add(context, member.commitIndex);
   else role.reads.addEarly(context);
 }
 
 export function tickLeader(member: Member, role: Leader): void {
+  member.durability.tick();
+  // A leader that can't write is none: the others may have gone on without its disk, but clients wait for it.
+  if (member.durability.waitedTicks >= member.limits.electionTicksMin) return handOverAndStepDown(member, role);
+  if (maybeFallSilent(member, role))
+    return broadcastHeartbeat(member, role, { to: member.membership.peers, readRound: 0 });
+  tickTransfer(member, role);
+  // A transfer that was given up has held this back.
+  finishChange(member, role);
+  if (member.role !== role) return;
   member.electionElapsed++;
   role.heartbeatElapsed++;
   if (member.electionElapsed >= member.limits.electionTicksMin) {
@@ -50,6 +82,7 @@ export function tickLeader(member: Member, role: Leader): void {
     const readRound = role.reads.isWaiting() ? role.reads.startRound() : 0;
     broadcastHeartbeat(member, role, { to: member.membership.peers, readRound });
     confirmReads(member, role);
+    repeatToTransferee(member, role);
   }
 }
 
@@ -60,7 +93,7 @@ function hasQuorumContact(member: Member, role: Leader): boolean {
     configuration,
     (id) => id === member.replicaId || role.progress.get(id)?.recentlyActive === true,
   );
-  for (const progress of role.progress.values()) progress.recentlyActive = false;
+  for (const progress of role.progress.values()) progress.listenAnew();
   return active;
 }
 
@@ -81,10 +114,13 @@ function broadcastHeartbeat(
   role: Leader,
   { to: receivers, readRound }: { readonly to: readonly ReplicaId[]; readonly readRound: number },
 ): void {
-  const { commitIndex, hardState, messages, replicaId: from } = member;
+  const { commitIndex, hardState, messages, replicaId: from, quiesced: quiesce } = member;
+  const { currentTerm: term } = hardState;
   for (const to of receivers) {
-    const leaderCommit = Math.min(commitIndex, progressOf(role, to).matchIndex) as LogIndex;
-    messages.push({ type: 'Heartbeat', from, to, term: hardState.currentTerm, leaderCommit, readRound, logTime: 0 });
+    const { matchIndex, held } = progressOf(role, to);
+    if (held) continue;
+    const leaderCommit = Math.min(commitIndex, matchIndex) as LogIndex;
+    messages.push({ type: 'Heartbeat', from, to, term, leaderCommit, readRound, logTime: 0, quiesce });
   }
 }
 
@@ -99,7 +135,7 @@ function replicate(member: Member, role: Leader): void {
         break;
       }
       if (progress.nextIndex < log.firstIndex) {
-        progress.becomeSnapshot();
+        needsSnapshot(member, to, progress);
         break;
       }
       if (batch[0]?.index !== progress.nextIndex) {
@@ -108,6 +144,19 @@ function replicate(member: Member, role: Leader): void {
       sendEntries(member, { to, progress, entries: batch });
     }
   }
+}
+
+/** What the follower needs next was compacted away. The shell sends the state instead, and reports its end. */
+function needsSnapshot(member: Member, to: ReplicaId, progress: Progress): void {
+  progress.becomeSnapshot();
+  member.snapshotsDue.push(to);
+}
+
+export function snapshotEnded(member: Member, role: Leader, replica: ReplicaId): void {
+  const progress = role.progress.get(replica);
+  if (progress?.state !== 'snapshot') return;
+  progress.snapshotEnded(member.log.lastIndex);
+  role.replicationDue = true;
 }
 
 interface Sending {
@@ -144,23 +193,29 @@ function sendAppend(member: Member, { to, progress, entries }: Sending): void {
 export function handleAppendEntriesResponse(member: Member, role: Leader, response: AppendEntriesResponse): void {
   const { log } = member;
   const progress = progressOf(role, response.from);
-  progress.recentlyActive = true;
+  progress.answered();
   if (response.success) {
     assert(response.index <= log.lastIndex, () => `replica ${response.from} holds ${response.index}, beyond our log`);
     const grew = progress.succeeded(response.index);
     if (progress.state === 'snapshot' && progress.matchIndex + 1 >= log.firstIndex) progress.leaveSnapshot();
     if (progress.nextIndex <= log.lastIndex && progress.canSend()) role.replicationDue = true;
     if (grew && response.index > member.commitIndex) advanceCommit(member, role);
+    if (grew) maybeTellTransferee(member, role);
     return;
   }
   const floor = Math.max(progress.matchIndex, log.firstIndex - 1) as LogIndex;
-  const hint = log.lastIndexUpToTerm(response.hintIndex, response.hintTerm, floor);
+  const { hintIndex, hintTerm } = response;
+  // A log that ends before ours begins needs a snapshot: where the two might agree can't be found out here.
+  const hint =
+    hintIndex < floor
+      ? (Math.max(hintIndex, progress.matchIndex) as LogIndex)
+      : log.lastIndexUpToTerm(hintIndex, hintTerm, floor);
   if (progress.refused(response.index, hint)) role.replicationDue = true;
 }
 
 export function handleHeartbeatResponse(member: Member, role: Leader, response: HeartbeatResponse): void {
   const progress = progressOf(role, response.from);
-  progress.recentlyActive = true;
+  progress.answered();
   if (progress.repairDue) {
     progress.repairDue = false;
     repair(member, role, { to: response.from, progress });
@@ -185,6 +240,8 @@ function repair(
   if (progress.state === 'probe') {
     progress.allowProbe();
     role.replicationDue = true;
+  } else if (progress.state === 'replicate' && progress.nextIndex < log.firstIndex) {
+    needsSnapshot(member, to, progress);
   } else if (progress.state === 'replicate' && progress.matchIndex < log.lastIndex) {
     if (progress.nextIndex <= log.lastIndex && progress.canSend()) role.replicationDue = true;
     else sendAppend(member, { to, progress, entries: [] });
@@ -208,8 +265,42 @@ export function advanceCommit(member: Member, role: Leader): void {
   assert(log.term(index) === member.hardState.currentTerm, 'what follows the no-op is of the current term');
   const firstOwn = Math.max(commitIndex + 1, role.termStartIndex) as LogIndex;
   role.uncommittedBytes -= log.bodyBytes(firstOwn, index);
+  const before = member.configurations.newestCommitted;
   commitTo(member, index);
   role.reads.releaseEarly(index);
+  afterCommit(member, role, before);
+  maybeTellTransferee(member, role);
+}
+
+/** What becomes due once a configuration is committed: telling who was left out, and the end of the change. */
+function afterCommit(member: Member, role: Leader, before: ConfigurationAt): void {
+  const { newestCommitted } = member.configurations;
+  if (newestCommitted !== before) {
+    const { hardState, messages, replicaId: from } = member;
+    for (const to of leftOut(before.configuration, newestCommitted.configuration)) {
+      if (to !== from) messages.push({ type: 'ReplicaRemoved', from, to, term: hardState.currentTerm });
+    }
+    for (const progress of role.progress.values()) progress.held = false;
+    role.replicationDue = true;
+  }
+  finishChange(member, role);
+}
+
+/** Leaves the joint configuration, its own or an inherited one, once it is committed; a leader that is in no other goes. */
+function finishChange(member: Member, role: Leader): void {
+  const { newest, newestCommitted } = member.configurations;
+  if (newest !== newestCommitted || member.commitIndex < role.termStartIndex) return;
+  const { configuration } = newest;
+  if (configuration.votersOutgoing.length > 0) {
+    // While leadership is handed over nothing is appended: the next leader goes on with it.
+    if (role.transfer !== undefined) return;
+    appendCounted(member, role, EntryKind.configuration, encodeConfiguration(leaveJoint(configuration)));
+    return;
+  }
+  if (configuration.voters.includes(member.replicaId)) return;
+  // Paper, section 6: a leader that is not in the new configuration leads until it is committed, and counts itself out.
+  handOverAndStepDown(member, role);
+  member.removed = true;
 }
 
 /** Hands over the reads whose round a quorum has answered. Alone in its group, a leader is its own quorum. */

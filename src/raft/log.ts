@@ -5,7 +5,7 @@
  * (it is about to be read). What is older stays until `cacheBytesMax` is exceeded, for followers that lag a little.
  */
 import { assert } from '../assert.ts';
-import type { Entry, LogIndex, LogReader, Term } from './types.ts';
+import type { Entry, LogIndex, LogReader, SnapshotPoint, Term } from './types.ts';
 
 /** What an entry costs in memory besides its body, roughly: small commands must not make the cache a large one. */
 const entryOverheadBytes = 128;
@@ -17,6 +17,10 @@ export class RaftLog {
   #cache: Entry[] = [];
   #cacheFirst: LogIndex;
   #cacheBytes = 0;
+  /** What the core still has of the log begins here; what is stored begins there too, once it was told. */
+  #firstIndex: LogIndex;
+  /** Of the entry before `#firstIndex`; 0 at the beginning of a log. */
+  #termBefore: Term;
   #lastIndex: LogIndex;
   #lastTerm: Term;
 
@@ -24,13 +28,15 @@ export class RaftLog {
   constructor(stored: LogReader, cacheBytesMax: number) {
     this.#stored = stored;
     this.#cacheBytesMax = cacheBytesMax;
-    this.#lastIndex = Math.max(stored.lastIndex(), stored.firstIndex() - 1) as LogIndex;
+    this.#firstIndex = stored.firstIndex();
+    this.#termBefore = this.#storedTerm((this.#firstIndex - 1) as LogIndex);
+    this.#lastIndex = Math.max(stored.lastIndex(), this.#firstIndex - 1) as LogIndex;
     this.#cacheFirst = (this.#lastIndex + 1) as LogIndex;
     this.#lastTerm = this.#storedTerm(this.#lastIndex);
   }
 
   get firstIndex(): LogIndex {
-    return this.#stored.firstIndex();
+    return this.#firstIndex;
   }
 
   get lastIndex(): LogIndex {
@@ -45,8 +51,8 @@ export class RaftLog {
   term(index: LogIndex): Term | undefined {
     if (index === this.#lastIndex) return this.#lastTerm;
     if (index > this.#lastIndex) return undefined;
+    if (index < this.#firstIndex) return index === this.#firstIndex - 1 ? this.#termBefore : undefined;
     if (index >= this.#cacheFirst) return this.#cached(index).term;
-    if (index < this.#stored.firstIndex() - 1) return undefined;
     return this.#storedTerm(index);
   }
 
@@ -62,7 +68,7 @@ export class RaftLog {
 
   /** Forgets `index` and all that follows. The caller has checked that nothing of it is committed. */
   truncateFrom(index: LogIndex): void {
-    assert(index >= this.#stored.firstIndex() && index <= this.#lastIndex, () => `no entry ${index} to truncate from`);
+    assert(index >= this.#firstIndex && index <= this.#lastIndex, () => `no entry ${index} to truncate from`);
     const lastTerm = this.term((index - 1) as LogIndex);
     assert(lastTerm !== undefined, 'the entry before a truncation has a term');
     for (const entry of this.#cache.splice(Math.max(0, index - this.#cacheFirst))) this.#cacheBytes -= costBytes(entry);
@@ -76,7 +82,7 @@ export class RaftLog {
    * always one entry. May end early where memory begins: whoever wants more asks again.
    */
   entries(from: LogIndex, to: LogIndex, bytesMax: number): readonly Entry[] {
-    assert(from >= this.#stored.firstIndex() && from <= to && to <= this.#lastIndex, () => `no entries ${from}..${to}`);
+    assert(from >= this.#firstIndex && from <= to && to <= this.#lastIndex, () => `no entries ${from}..${to}`);
     if (from < this.#cacheFirst) {
       const entries = this.#stored.entries(from, Math.min(to, this.#cacheFirst - 1) as LogIndex, bytesMax);
       assert(entries[0]?.index === from, () => `stored log has no entry ${from}`);
@@ -92,6 +98,30 @@ export class RaftLog {
       end++;
     }
     return this.#cache.slice(start, end);
+  }
+
+  /** Forgets all up to and with `through`, of which the last entry stays known by its term. At least one entry is left. */
+  compact(through: LogIndex): void {
+    assert(through >= this.#firstIndex && through < this.#lastIndex, () => `can't compact the log through ${through}`);
+    const term = this.term(through);
+    assert(term !== undefined, 'what is compacted has a term');
+    this.#firstIndex = (through + 1) as LogIndex;
+    this.#termBefore = term;
+    const count = this.#firstIndex - this.#cacheFirst;
+    if (count <= 0) return;
+    for (const entry of this.#cache.splice(0, count)) this.#cacheBytes -= costBytes(entry);
+    this.#cacheFirst = this.#firstIndex;
+  }
+
+  /** The whole log gives way to a snapshot that ends at `point`. */
+  reset({ index, term }: SnapshotPoint): void {
+    this.#firstIndex = (index + 1) as LogIndex;
+    this.#termBefore = term;
+    this.#cache = [];
+    this.#cacheBytes = 0;
+    this.#cacheFirst = this.#firstIndex;
+    this.#lastIndex = index;
+    this.#lastTerm = term;
   }
 
   /** Body bytes of the entries `from`..`to`, both included; all must still be in memory. O(entries named). */

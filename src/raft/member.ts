@@ -6,7 +6,7 @@ import { assert } from '../assert.ts';
 import { planted } from '../planted.ts';
 import type { Durability } from './durability.ts';
 import type { RaftLog } from './log.ts';
-import type { Membership } from './membership.ts';
+import { type Configurations, isConfiguration, leavesOut, type Membership, membershipOf } from './membership.ts';
 import { Progress } from './progress.ts';
 import { ReadRounds } from './reads.ts';
 import {
@@ -28,6 +28,8 @@ export interface Follower {
   leader: ReplicaId;
   /** The log up to here is known to equal this term's leader's: it never asks to truncate at or below it. */
   verifiedIndex: LogIndex;
+  /** The leader's process is known to be gone: it does not count as having been heard from. */
+  leaderGone: boolean;
 }
 
 export interface PreCandidate {
@@ -41,10 +43,21 @@ export interface Candidate {
   readonly votes: Map<ReplicaId, boolean>;
 }
 
+/** Leadership on its way to another voter (thesis 3.10). Nothing is appended meanwhile. */
+export interface Transfer {
+  readonly to: ReplicaId;
+  elapsedTicks: number;
+  /** Since the last heartbeat. */
+  told: boolean;
+}
+
 export interface Leader {
   readonly name: 'leader';
   /** All others who receive the log. Its own place is `durability.durableIndex`. */
-  readonly progress: ReadonlyMap<ReplicaId, Progress>;
+  readonly progress: Map<ReplicaId, Progress>;
+  transfer: Transfer | undefined;
+  /** Ticks since there was anything to do. */
+  idleTicks: number;
   /** The term's no-op. What lies at or above it is of this term, what lies below is of earlier ones. */
   readonly termStartIndex: LogIndex;
   readonly reads: ReadRounds;
@@ -64,6 +77,8 @@ export interface Member {
   readonly random: () => number;
   readonly log: RaftLog;
   readonly durability: Durability;
+  readonly configurations: Configurations;
+  /** Of the configuration in force. */
   membership: Membership;
   /** `currentTerm` and `votedFor`. Replaced as a whole, so that what was handed out stays what it was. */
   hardState: HardState;
@@ -78,10 +93,16 @@ export interface Member {
   electionElapsed: number;
   /** In ticks; drawn anew for each campaign. */
   electionTimeout: number;
+  /** Silent: time stands still for it until something happens. */
+  quiesced: boolean;
+  /** A committed configuration has left it out: it never votes, asks or leads again. */
+  removed: boolean;
   /** For the next Ready: may go at once. */
   messages: Message[];
   reads: ReadState[];
   readsRefused: number[];
+  snapshotsDue: ReplicaId[];
+  configurationChanged: boolean;
 }
 
 export function leaderOf(member: Member): ReplicaId {
@@ -104,6 +125,33 @@ export function commitTo(member: Member, index: LogIndex): void {
   if (index <= member.commitIndex) return;
   assert(index <= member.log.lastIndex, () => `commit index ${index} beyond the log's end ${member.log.lastIndex}`);
   member.commitIndex = index;
+  // A leader that is left out goes on until it has told the others: see `afterCommit` in leader.ts.
+  for (const { configuration } of member.configurations.committed(index)) {
+    if (member.role.name !== 'leader' && leavesOut(configuration, member.replicaId)) member.removed = true;
+  }
+}
+
+/** A configuration was appended, truncated or installed: decisions are made by the newest from here on. */
+export function adoptConfiguration(member: Member): void {
+  const { role, log } = member;
+  member.membership = membershipOf(member.configurations.newest.configuration, member.replicaId);
+  member.configurationChanged = true;
+  if (role.name !== 'leader') return;
+  const { peers, known } = member.membership;
+  for (const id of [...role.progress.keys()]) if (!known.has(id)) role.progress.delete(id);
+  for (const id of peers) {
+    if (!role.progress.has(id)) role.progress.set(id, newProgress(member, id, log.lastIndex));
+  }
+}
+
+function newProgress(member: Member, id: ReplicaId, nextIndex: LogIndex): Progress {
+  const { limits, membership, configurations } = member;
+  const window = { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax };
+  const progress = new Progress(nextIndex, window);
+  // A voter never waits: a quorum may need it. It was a learner of a committed configuration before.
+  const isLearner = membership.configuration.learners.includes(id);
+  progress.held = isLearner && !configurations.newestCommitted.configuration.hosts.has(id);
+  return progress;
 }
 
 /** `term` is the current or a higher one. Whoever leads until now loses its waiting reads. */
@@ -111,16 +159,18 @@ export function becomeFollower(member: Member, term: Term, leader: ReplicaId): v
   const { role } = member;
   if (role.name === 'leader') {
     for (const context of role.reads.contexts()) member.readsRefused.push(context);
+    member.snapshotsDue = [];
     restartElectionTimer(member);
   }
   enterTerm(member, term);
+  member.quiesced = false;
   if (planted('vote-erased-on-step-down')) castVote(member, noReplica);
-  member.role = { name: 'follower', leader, verifiedIndex: 0 as LogIndex };
+  member.role = { name: 'follower', leader, verifiedIndex: 0 as LogIndex, leaderGone: false };
 }
 
 /** Thesis 9.6: asks around before it disturbs anyone; term and vote stay as they are. */
 export function becomePreCandidate(member: Member): PreCandidate {
-  assert(member.role.name !== 'leader', 'a leader does not campaign');
+  assert(member.role.name !== 'leader' && !member.removed, 'neither a leader nor a removed replica campaigns');
   restartElectionTimer(member);
   const role: PreCandidate = { name: 'preCandidate', votes: new Map() };
   member.role = role;
@@ -140,14 +190,15 @@ export function becomeCandidate(member: Member): Candidate {
 
 /** Begins the term with a no-op: only an entry of its own term tells a leader what is committed (paper 5.4.2, 8). */
 export function becomeLeader(member: Member): Leader {
-  const { limits, log, hardState } = member;
+  const { log, hardState } = member;
   assert(member.role.name === 'candidate', 'only a candidate becomes leader');
   assert(member.durability.holds(hardState), 'a leader owns a durable term and vote');
   const termStartIndex = (log.lastIndex + 1) as LogIndex;
-  const window = { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax };
   const role: Leader = {
     name: 'leader',
-    progress: new Map(member.membership.peers.map((peer) => [peer, new Progress(termStartIndex, window)])),
+    progress: new Map(member.membership.peers.map((peer) => [peer, newProgress(member, peer, termStartIndex)])),
+    transfer: undefined,
+    idleTicks: 0,
     termStartIndex,
     reads: new ReadRounds(),
     uncommittedBytes: 0,
@@ -165,6 +216,10 @@ export function appendOwn(member: Member, kind: EntryKind, body: Uint8Array): En
   const index = (member.log.lastIndex + 1) as LogIndex;
   const entry: Entry = { index, term: member.hardState.currentTerm, kind, body };
   member.log.append(entry);
+  if (isConfiguration(entry)) {
+    member.configurations.append(entry);
+    adoptConfiguration(member);
+  }
   return entry;
 }
 

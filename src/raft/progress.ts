@@ -4,7 +4,7 @@
  * - `probe`: it is not known where the logs meet. One AppendEntries at a time, the next after an answer or a heartbeat.
  * - `replicate`: they meet at `matchIndex`. AppendEntries are pipelined, `nextIndex` runs ahead of the answers, and a
  *   window bounds what is under way.
- * - `snapshot`: what it needs is no longer in the leader's log. Nothing is sent until an answer shows otherwise.
+ * - `snapshot`: what it needs is no longer in the leader's log. It is sent a snapshot, and no entries until that has ended.
  */
 import { assert } from '../assert.ts';
 import type { LogIndex, ProgressStatus, ReplicaId } from './types.ts';
@@ -22,8 +22,16 @@ export class Progress {
   #probeSent = false;
   /** It answered in this term since the last check for a quorum. */
   recentlyActive = false;
+  #activeBefore = false;
+  /** It answered since the leader was last woken: what it said before a silence does not allow another one. */
+  answeredSinceSilence = false;
   /** The newest ReadIndex round it has answered. */
   acknowledgedRound = 0;
+  /**
+   * Nothing is sent to a newcomer before the entry that brings it is committed: rolled back, its id may be given again, so
+   * until then no replica may come into being under it (ids are never reused).
+   */
+  held = false;
   /** A heartbeat went out: the first answer to it repairs what may have been lost, further ones don't. */
   repairDue = false;
 
@@ -48,8 +56,15 @@ export class Progress {
 
   /** True when entries may be sent to it now. */
   canSend(): boolean {
+    if (this.held) return false;
     if (this.#state === 'replicate') return !this.#inflight.isFull();
     return this.#state === 'probe' && !this.#probeSent;
+  }
+
+  /** It said something in this term. */
+  answered(): void {
+    this.recentlyActive = true;
+    this.answeredSinceSilence = true;
   }
 
   /** An AppendEntries with entries up to `lastIndex` left (`nextIndex - 1` when it carried none). */
@@ -105,6 +120,8 @@ export class Progress {
     this.#become('probe');
     this.#nextIndex = (lastIndex + 1) as LogIndex;
     this.recentlyActive = false;
+    this.#activeBefore = false;
+    this.answeredSinceSilence = false;
     this.acknowledgedRound = 0;
   }
 
@@ -118,11 +135,28 @@ export class Progress {
     this.#become('probe');
   }
 
+  /** The transfer has ended, well or not: a probe at the log's end is refused with the place where it is now. */
+  snapshotEnded(lastIndex: LogIndex): void {
+    this.#become('probe');
+    this.#nextIndex = (lastIndex + 1) as LogIndex;
+  }
+
   #become(state: ProgressStatus['state']): void {
     this.#state = state;
     this.#nextIndex = (this.#matchIndex + 1) as LogIndex;
     this.#probeSent = false;
     this.#inflight.clear();
+  }
+
+  /** A new span of listening begins. */
+  listenAnew(): void {
+    this.#activeBefore = this.recentlyActive;
+    this.recentlyActive = false;
+  }
+
+  /** It answered in this span or the one before: each begins with nobody heard of. */
+  get isThere(): boolean {
+    return this.recentlyActive || this.#activeBefore;
   }
 
   status(replicaId: ReplicaId): ProgressStatus {
@@ -131,7 +165,7 @@ export class Progress {
       matchIndex: this.#matchIndex,
       nextIndex: this.#nextIndex,
       state: this.#state,
-      recentlyActive: this.recentlyActive,
+      recentlyActive: this.isThere,
     };
   }
 }

@@ -12,28 +12,47 @@ import {
   handlePreVoteRequest,
   handlePreVoteResponse,
   handleVoteRequest,
+  handleTimeoutNow,
   handleVoteResponse,
   isLeaderAlive,
+  isVoter,
   refusePreVote,
   tickElection,
 } from './election.ts';
 import { handleAppendEntries, handleHeartbeat, refuseOldLeader } from './follower.ts';
+import { installSnapshot } from './install.ts';
 import { Invariants } from './invariants.ts';
 import {
   advanceCommit,
+  changeConfiguration,
   flushLeader,
   handleAppendEntriesResponse,
   handleHeartbeatResponse,
   propose,
   readIndex,
+  snapshotEnded,
   tickLeader,
 } from './leader.ts';
 import { RaftLog } from './log.ts';
-import { becomeFollower, leaderOf, type Member, restartElectionTimer } from './member.ts';
-import { membershipOf } from './membership.ts';
 import {
+  adoptConfiguration,
+  becomeFollower,
+  leaderOf,
+  type Member,
+  restartElectionTimer,
+  sendWhenDurable,
+} from './member.ts';
+import { Configurations, isConfiguration, leavesOut, membershipOf } from './membership.ts';
+import { breaksSilence, wake } from './quiescence.ts';
+import { transferLeadership } from './transfer.ts';
+import {
+  type ChangeResult,
+  type ConfigurationAt,
+  type ConfigurationChange,
   type Entry,
   type EntryKind,
+  type InstallResult,
+  type InstallSnapshot,
   type Leadership,
   type LogIndex,
   type Message,
@@ -45,6 +64,7 @@ import {
   type RaftOptions,
   type RaftStatus,
   type Ready,
+  type TransferResult,
 } from './types.ts';
 
 export class Raft implements RaftCore {
@@ -61,18 +81,21 @@ export class Raft implements RaftCore {
   }
 
   step(message: Message): void {
+    if (breaksSilence(this.#member, message)) wake(this.#member);
     receive(this.#member, message);
     this.#invariants.check(this.#member);
   }
 
   tick(): void {
-    const { role } = this.#member;
+    const { role, quiesced } = this.#member;
+    if (quiesced) return;
     if (role.name === 'leader') tickLeader(this.#member, role);
     else tickElection(this.#member);
     this.#invariants.check(this.#member);
   }
 
   campaign(): void {
+    wake(this.#member);
     campaign(this.#member);
     this.#invariants.check(this.#member);
   }
@@ -80,6 +103,7 @@ export class Raft implements RaftCore {
   propose(kind: EntryKind, body: Uint8Array): ProposeResult {
     const { role } = this.#member;
     if (role.name !== 'leader') return { type: 'not_leader', leader: leaderOf(this.#member) };
+    wake(this.#member);
     const result = propose(this.#member, role, kind, body);
     this.#invariants.check(this.#member);
     return result;
@@ -89,6 +113,7 @@ export class Raft implements RaftCore {
     const { role } = this.#member;
     if (role.name !== 'leader') return false;
     readIndex(this.#member, role, context);
+    wake(this.#member);
     return true;
   }
 
@@ -97,6 +122,7 @@ export class Raft implements RaftCore {
     const { role, log } = member;
     if (role.name === 'leader' && (role.replicationDue || role.reads.isRoundDue())) return true;
     if (member.messages.length > 0 || member.reads.length > 0 || member.readsRefused.length > 0) return true;
+    if (member.snapshotsDue.length > 0 || member.configurationChanged) return true;
     if (member.commitIndex > member.applyingIndex) return true;
     if (member.durability.isDue(log.lastIndex, member.hardState)) return true;
     return !isAnnounced(this.#announced, member);
@@ -105,10 +131,12 @@ export class Raft implements RaftCore {
   ready(): Ready {
     const member = this.#member;
     if (member.role.name === 'leader') flushLeader(member, member.role);
-    const { messages, reads, readsRefused } = member;
+    const { messages, reads, readsRefused, snapshotsDue, configurationChanged } = member;
     if (messages.length > 0) member.messages = [];
     if (reads.length > 0) member.reads = [];
     if (readsRefused.length > 0) member.readsRefused = [];
+    if (snapshotsDue.length > 0) member.snapshotsDue = [];
+    member.configurationChanged = false;
     const ready: Ready = {
       messages,
       persist: takePersist(member),
@@ -116,6 +144,8 @@ export class Raft implements RaftCore {
       reads,
       readsRefused,
       leadership: this.#takeLeadership(),
+      snapshotsDue,
+      configuration: configurationChanged ? member.configurations.newest : undefined,
     };
     this.#invariants.check(member);
     return ready;
@@ -134,7 +164,9 @@ export class Raft implements RaftCore {
 
   peerRestarted(replica: ReplicaId): void {
     const { role } = this.#member;
-    if (role.name === 'leader') role.progress.get(replica)?.restarted(this.#member.log.lastIndex);
+    if (role.name !== 'leader') return;
+    wake(this.#member);
+    role.progress.get(replica)?.restarted(this.#member.log.lastIndex);
   }
 
   applied(index: LogIndex): void {
@@ -145,8 +177,21 @@ export class Raft implements RaftCore {
     this.#invariants.check(member);
   }
 
+  /** The one in force: appended, perhaps not committed. */
+  get configuration(): ConfigurationAt {
+    return this.#member.configurations.newest;
+  }
+
+  get quiesced(): boolean {
+    return this.#member.quiesced;
+  }
+
+  get removed(): boolean {
+    return this.#member.removed;
+  }
+
   status(): RaftStatus {
-    const { replicaId, hardState, commitIndex, appliedIndex, log, membership, role } = this.#member;
+    const { replicaId, hardState, commitIndex, appliedIndex, log, membership, role, quiesced, removed } = this.#member;
     return {
       role: role.name,
       term: hardState.currentTerm,
@@ -156,9 +201,77 @@ export class Raft implements RaftCore {
       commitIndex,
       appliedIndex,
       lastIndex: log.lastIndex,
+      firstIndex: log.firstIndex,
       configuration: membership.configuration,
+      quiesced,
+      removed,
+      transferee: (role.name === 'leader' && role.transfer?.to) || noReplica,
       progress: role.name === 'leader' ? [...role.progress].map(([id, progress]) => progress.status(id)) : [],
     };
+  }
+
+  transferLeadership(to: ReplicaId): TransferResult {
+    const member = this.#member;
+    if (member.role.name !== 'leader') return { type: 'not_leader', leader: leaderOf(member) };
+    wake(member);
+    const result = transferLeadership(member, member.role, to);
+    this.#invariants.check(member);
+    return result;
+  }
+
+  changeConfiguration(change: ConfigurationChange): ChangeResult {
+    const member = this.#member;
+    if (member.role.name !== 'leader') return { type: 'not_leader', leader: leaderOf(member) };
+    wake(member);
+    const result = changeConfiguration(member, member.role, change);
+    this.#invariants.check(member);
+    return result;
+  }
+
+  leaderGone(leader: ReplicaId): boolean {
+    const { role } = this.#member;
+    if (role.name !== 'follower' || role.leader !== leader || leader === noReplica) return false;
+    wake(this.#member);
+    role.leaderGone = true;
+    return isVoter(this.#member);
+  }
+
+  get leaderIsGone(): boolean {
+    const { role } = this.#member;
+    return role.name === 'follower' && role.leaderGone;
+  }
+
+  stalled(): void {
+    const member = this.#member;
+    wake(member);
+    if (member.role.name === 'leader') becomeFollower(member, member.hardState.currentTerm, noReplica);
+    this.#invariants.check(member);
+  }
+
+  wake(): void {
+    wake(this.#member);
+  }
+
+  compact(through: LogIndex): void {
+    const member = this.#member;
+    // A snapshot was installed since this was decided.
+    if (through < member.log.firstIndex) return;
+    assert(through <= member.appliedIndex, () => `entry ${through} is not applied and can't be forgotten`);
+    member.log.compact(through);
+    member.durability.compacted(through);
+    this.#invariants.check(member);
+  }
+
+  snapshotEnded(replica: ReplicaId): void {
+    const member = this.#member;
+    if (member.role.name === 'leader') snapshotEnded(member, member.role, replica);
+  }
+
+  installSnapshot(request: InstallSnapshot): InstallResult {
+    wake(this.#member);
+    const result = installSnapshot(this.#member, request);
+    this.#invariants.check(this.#member);
+    return result;
   }
 
   #takeLeadership(): Leadership | undefined {
@@ -170,7 +283,6 @@ export class Raft implements RaftCore {
 
 function newMember(options: RaftOptions): Member {
   const { replicaId, configuration, hardState, appliedIndex, limits, random } = options;
-  assert(configuration.voters.length > 0, 'a group has voters');
   assert(limits.electionTicksMin > limits.heartbeatTicks, 'a leader is heard within the election timeout');
   assert(limits.electionTicksMax >= limits.electionTicksMin, 'election timeouts form a range');
   assert(limits.inflightMessagesMax > 0 && limits.inflightBytesMax > 0, 'the window lets something through');
@@ -182,26 +294,52 @@ function newMember(options: RaftOptions): Member {
     random,
     log,
     durability: new Durability({ lastIndex: log.lastIndex, hardState }),
-    membership: membershipOf(configuration, replicaId),
+    configurations: new Configurations(configuration),
+    membership: membershipOf(configuration.configuration, replicaId),
     hardState,
-    role: { name: 'follower', leader: noReplica, verifiedIndex: 0 as LogIndex },
+    role: { name: 'follower', leader: noReplica, verifiedIndex: 0 as LogIndex, leaderGone: false },
     commitIndex: appliedIndex,
     applyingIndex: appliedIndex,
     appliedIndex,
     electionElapsed: 0,
     electionTimeout: 0,
+    quiesced: false,
+    // What is applied is committed: the word that it was removed must not be lost with the process that heard it.
+    removed: leavesOut(configuration.configuration, replicaId),
     messages: [],
     reads: [],
     readsRefused: [],
+    snapshotsDue: [],
+    configurationChanged: false,
   };
+  readConfigurations(member);
   restartElectionTimer(member);
   return member;
 }
 
+/** Configurations above what is applied are in force as well: they stand in the log. */
+function readConfigurations(member: Member): void {
+  const { log, configurations, appliedIndex, limits } = member;
+  for (let next = (appliedIndex + 1) as LogIndex; next <= log.lastIndex;) {
+    const entries = log.entries(next, log.lastIndex, limits.applyBytesMax);
+    for (const entry of entries) if (isConfiguration(entry)) configurations.append(entry);
+    next = (next + entries.length) as LogIndex;
+  }
+  adoptConfiguration(member);
+  member.configurationChanged = false;
+}
+
 /** Terms first (paper 5.1), then what the message says. */
 function receive(member: Member, message: Message): void {
-  // Neither meant for an earlier stay of this member, nor from someone this group doesn't know.
-  if (message.to !== member.replicaId || !member.membership.known.has(message.from)) return;
+  // Meant for an earlier stay of this member, or led astray.
+  if (message.to !== member.replicaId || message.from === member.replicaId) return;
+  if (member.removed) {
+    // It is over, but for whoever was removed as well and has nobody else to ask.
+    maybeTellOfRemoval(member, message);
+    return;
+  }
+  if (message.type === 'ReplicaRemoved') return leave(member);
+  if (!member.membership.known.has(message.from) && !maybeHearStranger(member, message)) return;
   const { currentTerm } = member.hardState;
   if (message.term < currentTerm) {
     receiveOld(member, message);
@@ -209,6 +347,40 @@ function receive(member: Member, message: Message): void {
   }
   if (message.term > currentTerm && !acceptTerm(member, message)) return;
   receiveCurrent(member, message);
+}
+
+/** A committed configuration has left this replica out. Whoever waits for it learns that it does not lead. */
+function leave(member: Member): void {
+  wake(member);
+  becomeFollower(member, member.hardState.currentTerm, noReplica);
+  member.removed = true;
+}
+
+/**
+ * A message from a replica that the configuration in force does not name. It may be new, named by an entry that has not
+ * arrived here yet: its questions are answered by the same rules as everybody's (thesis 4.1), for it could else not be elected
+ * by those who lag. Or it was removed, and does not know: then it is told. Its answers count for nothing either way.
+ */
+function maybeHearStranger(member: Member, message: Message): boolean {
+  switch (message.type) {
+    case 'PreVoteRequest':
+    case 'VoteRequest':
+      return !maybeTellOfRemoval(member, message);
+    case 'AppendEntriesResponse':
+    case 'HeartbeatResponse':
+      return false;
+    default:
+      return true;
+  }
+}
+
+/** Answers the question of a replica that a committed configuration has left out. */
+function maybeTellOfRemoval(member: Member, { type, from: to }: Message): boolean {
+  if (type !== 'PreVoteRequest' && type !== 'VoteRequest') return false;
+  if (!leavesOut(member.configurations.newestCommitted.configuration, to)) return false;
+  const { replicaId: from, hardState } = member;
+  sendWhenDurable(member, { type: 'ReplicaRemoved', from, to, term: hardState.currentTerm }, 0 as LogIndex);
+  return true;
 }
 
 /** Questions of an older term are answered with ours, so that whoever was left behind catches up; answers are stale. */
@@ -228,6 +400,8 @@ function receiveOld(member: Member, message: Message): void {
     case 'VoteResponse':
     case 'AppendEntriesResponse':
     case 'HeartbeatResponse':
+    case 'TimeoutNow':
+    case 'ReplicaRemoved':
       return;
     default:
       unreachable(message);
@@ -281,6 +455,11 @@ function receiveCurrent(member: Member, message: Message): void {
       return;
     case 'HeartbeatResponse':
       if (role.name === 'leader') handleHeartbeatResponse(member, role, message);
+      return;
+    case 'TimeoutNow':
+      handleTimeoutNow(member);
+      return;
+    case 'ReplicaRemoved':
       return;
     default:
       unreachable(message);

@@ -42,7 +42,42 @@ export interface Configuration {
   readonly voters: readonly ReplicaId[];
   readonly votersOutgoing: readonly ReplicaId[];
   readonly learners: readonly ReplicaId[];
+  /**
+   * The highest replicaId ever given out in this group: a newcomer gets the next one. Ids are never reused, so a
+   * committed configuration is the tombstone of every id up to this one that it does not name.
+   */
+  readonly replicaIdMax: ReplicaId;
+  /** Where each member lives, by its id. Opaque to the core. */
+  readonly hosts: ReadonlyMap<ReplicaId, string>;
 }
+
+/** A configuration and the index of the entry that brought it; 0 for the one that the group was founded with. */
+export interface ConfigurationAt {
+  readonly index: LogIndex;
+  readonly configuration: Configuration;
+}
+
+/** What a leader may be asked to change. Ids are never reused: who returns comes as a newcomer. */
+export type ConfigurationChange =
+  /** A newcomer that lives at `host` receives the log and decides nothing. Its id is the next one. */
+  | { readonly type: 'addLearner'; readonly host: string }
+  | { readonly type: 'removeLearner'; readonly replicaId: ReplicaId }
+  /** By joint consensus. Voters that are new must be learners now, caught up and reachable; those left out are removed. */
+  | { readonly type: 'changeVoters'; readonly voters: readonly ReplicaId[] };
+
+export type ChangeResult =
+  | { readonly type: 'appended'; readonly index: LogIndex; readonly term: Term; readonly configuration: Configuration }
+  | { readonly type: 'not_leader'; readonly leader: ReplicaId }
+  /** Nothing was appended; `reason` says why, for people. */
+  | { readonly type: 'refused'; readonly reason: string };
+
+export type TransferResult =
+  /** Under way: it ends with another leader, or is given up after an election timeout. */
+  | { readonly type: 'started' }
+  /** The target leads already. */
+  | { readonly type: 'done' }
+  | { readonly type: 'not_leader'; readonly leader: ReplicaId }
+  | { readonly type: 'refused'; readonly reason: string };
 
 interface Envelope {
   /** The sender; a reply from an id that this group does not know, or no longer knows, is dropped. */
@@ -70,7 +105,7 @@ export interface VoteRequest extends Envelope {
   readonly type: 'VoteRequest';
   readonly lastLogIndex: LogIndex;
   readonly lastLogTerm: Term;
-  /** A leadership transfer: the receiver sets leader stickiness aside (thesis 4.2.3). Always false until transfers exist. */
+  /** A leadership transfer: the receiver sets leader stickiness aside (thesis 4.2.3). */
   readonly transfer: boolean;
 }
 
@@ -106,12 +141,27 @@ export interface Heartbeat extends Envelope {
   readonly readRound: number;
   /** Milliseconds of log time. Opaque to the core, which sends 0; the replica writes it on the way out and reads it on the way in. */
   readonly logTime: number;
+  /** The leader falls silent behind this: a follower that holds nothing above `leaderCommit` stops its election timer. */
+  readonly quiesce: boolean;
 }
 
 /** "I still follow you in this very term": `term` equals the responder's currentTerm, or the leader does not count it. */
 export interface HeartbeatResponse extends Envelope {
   readonly type: 'HeartbeatResponse';
   readonly readRound: number;
+}
+
+/** Leadership transfer (thesis 3.10): the receiver campaigns at once, without pre-vote. Sent once its log is the leader's. */
+export interface TimeoutNow extends Envelope {
+  readonly type: 'TimeoutNow';
+}
+
+/**
+ * Tells a replica that a committed configuration has left it out. It stops for good; its data may be destroyed.
+ * Never sent on the word of a configuration that could still be rolled back.
+ */
+export interface ReplicaRemoved extends Envelope {
+  readonly type: 'ReplicaRemoved';
 }
 
 export type Message =
@@ -122,7 +172,29 @@ export type Message =
   | AppendEntriesRequest
   | AppendEntriesResponse
   | Heartbeat
-  | HeartbeatResponse;
+  | HeartbeatResponse
+  | TimeoutNow
+  | ReplicaRemoved;
+
+/**
+ * The end of a snapshot transfer (paper, figure 13, InstallSnapshot): the state up to `index` is staged beside the
+ * replica and durable. Handed to the core by the shell that received it; never a frame of its own.
+ */
+export interface InstallSnapshot extends Envelope {
+  readonly type: 'InstallSnapshot';
+  readonly index: LogIndex;
+  readonly snapshotTerm: Term;
+  readonly configuration: ConfigurationAt;
+}
+
+/** `not_needed`: the log holds it already, or its sender no longer leads; what was staged is dropped. */
+export type InstallResult = 'installing' | 'not_needed';
+
+/** The last entry that a snapshot covers. */
+export interface SnapshotPoint {
+  readonly index: LogIndex;
+  readonly term: Term;
+}
 
 /** The durable part of the log, read synchronously. What it returns has been verified; corruption throws and stops the node. */
 export interface LogReader {
@@ -147,6 +219,10 @@ export interface RaftLimits {
   /** AppendEntries sent to one follower and not yet answered: how many, and their body bytes. */
   readonly inflightMessagesMax: number;
   readonly inflightBytesMax: number;
+  /** A learner may become a voter when it lacks no more entries than this. */
+  readonly promotionLagMax: number;
+  /** Ticks without anything to do after which a leader lets its group fall silent; 0 for never. */
+  readonly quiesceTicks: number;
   /** Body bytes proposed and not yet committed; above it a proposal is refused. */
   readonly uncommittedBytesMax: number;
   /** Body bytes handed out to apply in one Ready. */
@@ -160,8 +236,12 @@ export interface Persist {
   /** Counts this replica's hand-outs. */
   readonly sequence: number;
   readonly hardState: HardState | undefined;
+  /** The whole log is replaced by a snapshot that ends here; entries may follow it. Before all else in the batch. */
+  readonly install: SnapshotPoint | undefined;
   /** Stored entries from here on are replaced. */
   readonly truncateFrom: LogIndex | undefined;
+  /** Stored entries up to and with this one are forgotten. */
+  readonly compactThrough: LogIndex | undefined;
   readonly entries: readonly Entry[];
   /** Replies that speak of what is written here. The core hands them back from `persisted`, never before. */
   readonly messagesAfterPersist: readonly Message[];
@@ -186,6 +266,10 @@ export interface Ready {
   readonly readsRefused: readonly number[];
   /** Set when role, term or known leader changed since the last Ready. */
   readonly leadership: Leadership | undefined;
+  /** Followers that need what was compacted away: each is to be sent a snapshot, and reported by `snapshotEnded`. */
+  readonly snapshotsDue: readonly ReplicaId[];
+  /** Set when the configuration in force changed since the last Ready, forward or back. */
+  readonly configuration: ConfigurationAt | undefined;
 }
 
 export interface Leadership {
@@ -201,13 +285,16 @@ export type ProposeResult =
   | { readonly type: 'appended'; readonly index: LogIndex; readonly term: Term }
   | { readonly type: 'not_leader'; readonly leader: ReplicaId }
   /** `uncommittedBytesMax` reached: nothing was appended, try again later. */
-  | { readonly type: 'overloaded' };
+  | { readonly type: 'overloaded' }
+  /** Leadership is being handed over: nothing was appended, the next leader takes it. */
+  | { readonly type: 'transferring' };
 
 export interface ProgressStatus {
   readonly replicaId: ReplicaId;
   readonly matchIndex: LogIndex;
   readonly nextIndex: LogIndex;
   readonly state: 'probe' | 'replicate' | 'snapshot';
+  /** It answered within the last one or two minimum election timeouts. */
   readonly recentlyActive: boolean;
 }
 
@@ -217,14 +304,22 @@ export interface RaftStatus extends Leadership {
   readonly commitIndex: LogIndex;
   readonly appliedIndex: LogIndex;
   readonly lastIndex: LogIndex;
+  readonly firstIndex: LogIndex;
   readonly configuration: Configuration;
+  /** Silent: no ticks, no heartbeats. */
+  readonly quiesced: boolean;
+  /** A committed configuration has left this replica out. */
+  readonly removed: boolean;
+  /** Whom leadership is being handed to; `noReplica` when to nobody. */
+  readonly transferee: ReplicaId;
   /** Only on a leader. */
   readonly progress: readonly ProgressStatus[];
 }
 
 export interface RaftOptions {
   readonly replicaId: ReplicaId;
-  readonly configuration: Configuration;
+  /** The one in force at `appliedIndex`; later ones are read from the log. */
+  readonly configuration: ConfigurationAt;
   readonly hardState: HardState;
   readonly log: LogReader;
   /** What the state machine already holds; nothing at or below it is handed out again. */
@@ -254,5 +349,25 @@ export interface RaftCore {
   peerRestarted(replica: ReplicaId): void;
   /** Everything up to `index` is in the state machine. */
   applied(index: LogIndex): void;
+  /** Hands leadership to another voter (thesis 3.10). */
+  transferLeadership(to: ReplicaId): TransferResult;
+  /** Changes the members. One change at a time, and only on a leader that has committed an entry of its term. */
+  changeConfiguration(change: ConfigurationChange): ChangeResult;
+  /**
+   * The process of `leader` is known to be gone: it no longer counts as having been heard from. Only ever a hint. Returns
+   * whether this member followed it, and so may campaign before its election timeout.
+   */
+  leaderGone(leader: ReplicaId): boolean;
+  /** `leaderGone` was said of the leader that this member follows, and nothing was heard of it since. */
+  readonly leaderIsGone: boolean;
+  /** This node stood still for so long that its leadership can't be relied on any more: steps down. */
+  stalled(): void;
+  /** Ends the silence of a quiesced group: contact to a member was lost or made. */
+  wake(): void;
+  /** Forgets the log up to and with `through`, which is applied, and whose state is durable. */
+  compact(through: LogIndex): void;
+  /** The transfer of a snapshot to `replica` has ended, well or not: what it still needs is found out by asking it. */
+  snapshotEnded(replica: ReplicaId): void;
+  installSnapshot(request: InstallSnapshot): InstallResult;
   status(): RaftStatus;
 }

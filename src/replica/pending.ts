@@ -40,6 +40,17 @@ export class PendingProposals<Outcome> {
     return { waiting: proposal, own: proposal.term === term };
   }
 
+  /** Takes out everyone who waits for an entry up to and with `index`. */
+  takeUpTo(index: LogIndex): readonly Waiting<Outcome>[] {
+    const taken: Waiting<Outcome>[] = [];
+    for (const [at, proposal] of this.#byIndex) {
+      if (at > index) continue;
+      this.#byIndex.delete(at);
+      taken.push(proposal);
+    }
+    return taken;
+  }
+
   /** Takes out everyone whose deadline has passed. */
   expire(nowMs: number): readonly Waiting<Outcome>[] {
     const expired: Waiting<Outcome>[] = [];

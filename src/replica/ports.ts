@@ -1,5 +1,5 @@
 /** What a replica needs of the world, as types: storage, transport, clock. The real ones and the simulated ones pass the same contract suites. */
-import type { Entry, HardState, LogIndex, LogReader, Message, ReplicaId, Term } from '../raft/types.ts';
+import type { Entry, HardState, LogIndex, LogReader, Message, ReplicaId, SnapshotPoint, Term } from '../raft/types.ts';
 import type { MachineState, StateReader, StateWrite } from '../kv/types.ts';
 
 declare const brand: unique symbol;
@@ -19,18 +19,62 @@ export interface Clock {
   after(delayMs: number, callback: () => void): () => void;
 }
 
-/** One replica's part of the next group commit: its Raft state. Within it: truncate, append, hard state. */
+/** One replica's part of the next group commit: its Raft state. Within it: install, truncate, append, hard state, compact. */
 export interface LogWrite {
   readonly partition: PartitionId;
+  /**
+   * The whole log gives way to the staged snapshot that ends here; `entries` may follow it. From the call on reads see the
+   * snapshot's state. Only what `completeSnapshot` completed, above all that was applied here.
+   */
+  readonly install?: SnapshotPoint | undefined;
   readonly hardState: HardState | undefined;
   readonly truncateFrom: LogIndex | undefined;
   readonly entries: readonly Entry[];
+  /**
+   * Entries up to and with this one are forgotten; nothing, when they were before. Safety: only what the durable state
+   * covers (`durableAppliedIndex`). All of them are deleted in one batch, so a long way is better gone in steps.
+   */
+  readonly compactThrough?: LogIndex | undefined;
+}
+
+/** A configuration as the state machine's database keeps it. */
+export interface StoredConfiguration {
+  /** Of the entry that brought it. */
+  readonly index: LogIndex;
+  /** Body of the configuration entry (raft/configuration.ts), never empty. Opaque here. */
+  readonly body: Uint8Array;
 }
 
 /** What is known of one group after opening. A group never written to has term 0, no vote, an empty log and state. */
 export interface RecoveredGroup {
+  /** Which stay of the member this is; undefined for one that the partition map names, or that was never written to. */
+  readonly replicaId: ReplicaId | undefined;
   readonly hardState: HardState;
   readonly machineState: MachineState;
+  /** The configuration in force at `machineState.appliedIndex`; undefined: the one the group was founded with. */
+  readonly configuration: StoredConfiguration | undefined;
+  /** Bytes of the stored log, roughly, for deciding when to compact it. */
+  readonly logBytes: number;
+}
+
+/** A consistent view of one partition's durable state, of the moment when it was opened. Holds resources until it is closed. */
+export interface StateSnapshot {
+  /** Its applied index and term are the snapshot's point. */
+  readonly machineState: MachineState;
+  readonly configuration: StoredConfiguration | undefined;
+  /** One read at a time. Rejects with a StorageDamage for a record that does not verify, and once it is closed. */
+  read(after: Uint8Array | undefined, bytesMax: number): Promise<SnapshotChunk>;
+  close(): void;
+}
+
+/** The next records in key order after a key: at least one if there is any, about as many bytes as were asked for. */
+export interface SnapshotChunk {
+  /** Made and read by storage alone: checksummed, opaque to everybody else. */
+  readonly records: Buffer;
+  /** The last key in it, where the next read goes on; undefined when it holds none. */
+  readonly last: Uint8Array | undefined;
+  /** Nothing comes after it. */
+  readonly done: boolean;
 }
 
 /**
@@ -42,20 +86,57 @@ export interface RecoveredGroup {
  * after it, and the node stops.
  */
 export interface Storage {
+  /** Groups with at least one record. */
+  partitions(): readonly PartitionId[];
+  /** A replica comes into being that the partition map does not name: its id is stored with whatever is stored of it first. */
+  foundGroup(partition: PartitionId, replicaId: ReplicaId): void;
   group(partition: PartitionId): RecoveredGroup;
   log(partition: PartitionId): LogReader;
   /** Sees what was staged, durable or not. */
   state(partition: PartitionId): StateReader;
   appendLog(write: LogWrite, onDurable: () => void): void;
-  /** Applied changes; until they are durable they are read from memory. */
-  stageState(partition: PartitionId, writes: readonly StateWrite[], machineState: MachineState): void;
+  /** Applied changes; until they are durable they are read from memory. `configuration`: a configuration entry was applied. */
+  stageState(
+    partition: PartitionId,
+    writes: readonly StateWrite[],
+    machineState: MachineState,
+    configuration?: StoredConfiguration,
+  ): void;
+  /** The applied index up to which this partition's state is durable: the log may be compacted up to it and no further. */
+  durableAppliedIndex(partition: PartitionId): LogIndex;
+  openSnapshot(partition: PartitionId): StateSnapshot;
+  /**
+   * Empties the staging area beside the live state, in bounded batches; resolves once that is durable. Whatever an earlier
+   * transfer left there is gone, a completed snapshot too. Called again while it works, it gives the same answer.
+   */
+  beginSnapshot(partition: PartitionId): Promise<void>;
+  /**
+   * Verifies one chunk and stages it; resolves once it is durable. The same chunk may come again. Rejects with a
+   * SnapshotDamage, and stages none of it, when a record does not verify; this node's own disk is not in doubt then.
+   */
+  stageSnapshotChunk(partition: PartitionId, records: Buffer): Promise<void>;
+  /**
+   * All chunks are staged: records what state they make. Resolves once durable; after it `appendLog({ install })` may be
+   * called. Rejects with a SnapshotDamage when what was staged is not as many keys and bytes as `machineState` says.
+   */
+  completeSnapshot(
+    partition: PartitionId,
+    machineState: MachineState,
+    configuration: StoredConfiguration | undefined,
+  ): Promise<void>;
   /** Called at the end of a loop turn: starts a batch of what waits for the log if none is under way. Staged state gathers for `stateFlushDelayMs`. */
   flush(): void;
   /** Bytes that wait or are being written. Above `storage.pendingBytesMax` the node refuses proposals. */
   pendingBytes(): number;
-  /** Writes what waits, then closes. */
+  /** Writes what waits, then closes. Staging that needs more than one batch is broken off, and its promise rejects. */
   close(): Promise<void>;
 }
+
+/**
+ * A node has two connections to a peer: main, always kept up, for Raft's messages and short requests; bulk, made when it
+ * is needed and only in a formed cluster, for requests so large that heartbeats must not queue behind them.
+ */
+export type Lane = 'main' | 'bulk';
 
 /** Frames to other nodes. `send` neither blocks nor throws: what can't be queued is dropped, and Raft repairs. */
 export interface Transport {
@@ -65,9 +146,10 @@ export interface Transport {
   /**
    * One question, one answer, for what is not Raft (forwarding, formation, status). `payload` is any value msgpack
    * carries. Fails with a `RequestFailure`; `sent: false` means that not one byte left, so nothing can have happened.
+   * `lane` is main when left out. What is sent on one lane neither waits for the other nor keeps an order with it.
    */
-  request(to: NodeId, kind: string, payload: unknown, timeoutMs: number): Promise<unknown>;
-  /** Peers with an established connection now. */
+  request(to: NodeId, kind: string, payload: unknown, timeoutMs: number, lane?: Lane): Promise<unknown>;
+  /** Peers whose main lane is established now. */
   connected(to: NodeId): boolean;
 }
 
@@ -76,7 +158,13 @@ export interface TransportHandlers {
   onMessage(from: NodeId, partition: PartitionId, message: Message): void;
   onRequest(from: NodeId, kind: string, payload: unknown): Promise<unknown>;
   onPeerUp(peer: NodeId): void;
+  /** The main lane to the peer was lost. The loss of a bulk lane is told to nobody but those whose requests it fails. */
   onPeerDown(peer: NodeId, reason: string): void;
+  /**
+   * After `onPeerDown`, at most once for each: the main lane was dialed again (at once, unless it had been up only for a
+   * moment) and refused, because nobody listens at the peer's address. Its process is gone. Only ever a hint.
+   */
+  onPeerRefused(peer: NodeId): void;
 }
 
 /** Why a `Transport.request` has no answer. */
@@ -135,6 +223,8 @@ export interface IdentityStore {
 
 /** What both ends of a peer connection say first. */
 export interface Hello {
+  /** What the connection is for; the answer names the same. */
+  readonly lane: Lane;
   /** 32 hex digits; undefined while the sender is not formed. */
   readonly clusterId: string | undefined;
   readonly nodeId: NodeId;

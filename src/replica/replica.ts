@@ -4,66 +4,51 @@
  * every replica with mail once in a loop turn and then flushes transport and storage once for all of them.
  */
 import { Raft } from '../raft/raft.ts';
+import { membersOf } from '../raft/configuration.ts';
 import { EntryKind, noReplica } from '../raft/types.ts';
 import type {
+  ChangeResult,
+  ConfigurationChange,
   Entry,
   Leadership,
   LogIndex,
   Message,
   Persist,
-  RaftLimits,
   RaftStatus,
   ReadState,
+  ReplicaId,
+  TransferResult,
 } from '../raft/types.ts';
 import { applyCommand, applyNoop } from '../kv/machine.ts';
 import { stampCommand } from '../kv/command.ts';
-import type { CommandResult, MachineState, StateReader, ValueRecord } from '../kv/types.ts';
+import type { CommandResult, MachineState, StateReader } from '../kv/types.ts';
 import { assert, unreachable } from '../assert.ts';
+import { compactionPoint } from './compaction.ts';
+import { EarlyCampaign } from './early-campaign.ts';
+import { configurationOf } from './founding.ts';
 import { LogClock } from './log-clock.ts';
+import { LogSizes } from './log-sizes.ts';
+import { MemberHosts } from './member-hosts.ts';
+import type { ReplicaOptions, ReplicaOutcome } from './options.ts';
 import { PendingProposals, PendingReads } from './pending.ts';
-import type { Clock, LeaderHint, NodeId, PartitionId, ReplicaDescriptor, Storage, Transport } from './ports.ts';
+import type { LeaderHint, NodeId, PartitionId, Storage, StoredConfiguration } from './ports.ts';
+import type { SnapshotId } from './snapshot-messages.ts';
+import type { SnapshotWanted } from './snapshot-receiver.ts';
+import type { StagedSnapshot } from './snapshot-reception.ts';
 
-export interface ReplicaLimits extends RaftLimits {
-  readonly mailboxMessagesMax: number;
-  readonly pendingRequestsMax: number;
-  readonly readiesPerTurnMax: number;
-  /** Staged and not yet durable bytes of the whole node above which proposals are refused. */
-  readonly pendingBytesMax: number;
+interface Installing extends StagedSnapshot {
+  readonly done: (result: 'installed' | 'not_needed') => void;
 }
-
-export interface ReplicaOptions {
-  readonly partition: PartitionId;
-  readonly epoch: number;
-  readonly incarnation: number;
-  readonly self: ReplicaDescriptor;
-  /** All members, `self` among them. */
-  readonly members: readonly ReplicaDescriptor[];
-  readonly storage: Storage;
-  readonly transport: Pick<Transport, 'send'>;
-  readonly clock: Clock;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
-  readonly limits: ReplicaLimits;
-  /** True for the one that campaigns at once, instead of waiting, until a first leader is known. */
-  readonly campaignsFirst: boolean;
-  /** Asks the node for a `drive` in this or the next loop turn. */
-  readonly wake: () => void;
-  readonly onLeader: (hint: LeaderHint | undefined) => void;
-}
-
-/** What came of a request on this replica. All but `unknown` and the two answers mean: certainly not applied. */
-export type ReplicaOutcome =
-  | { readonly type: 'value'; readonly term: number; readonly record: ValueRecord | undefined }
-  | { readonly type: 'result'; readonly term: number; readonly result: CommandResult }
-  | { readonly type: 'not_leader' }
-  | { readonly type: 'overloaded'; readonly detail: string }
-  | { readonly type: 'unknown'; readonly detail: string };
 
 interface Proposed {
   readonly body: Buffer;
   readonly deadlineAt: number;
   readonly answer: (outcome: ReplicaOutcome) => void;
 }
+
+/** `nobody_now`: there are others, and none of them was heard of lately. A leader begins to listen anew from time to time. */
+export type Heir =
+  { readonly type: 'heir'; readonly nodeId: NodeId } | { readonly type: 'nobody_now' } | { readonly type: 'nobody' };
 
 const notLeader: ReplicaOutcome = { type: 'not_leader' };
 
@@ -72,7 +57,7 @@ export class Replica {
   readonly #raft: Raft;
   readonly #state: StateReader;
   readonly #logClock: LogClock;
-  readonly #nodeOf: ReadonlyMap<number, NodeId>;
+  readonly #hosts: MemberHosts;
   #machineState: MachineState;
   #leadership: Leadership;
   /** A first leader was seen since this replica started: from then on elections run by their timeouts alone. */
@@ -83,6 +68,15 @@ export class Replica {
   #proposals: Proposed[] = [];
   #durable: Persist[] = [];
   #ticks = 0;
+  #snapshotsEnded: ReplicaId[] = [];
+  #installs: Installing[] = [];
+  #stalled = false;
+  #onInstalled: () => void = () => undefined;
+  #removed = false;
+  /** Nodes whose processes are gone. */
+  #gone: NodeId[] = [];
+  readonly #earlyCampaign: EarlyCampaign;
+  readonly #sizes: LogSizes;
 
   readonly #pending = new PendingProposals<ReplicaOutcome>();
   readonly #reads = new PendingReads<ReplicaOutcome>();
@@ -90,20 +84,31 @@ export class Replica {
   constructor(options: ReplicaOptions) {
     const { partition, storage, self, members, clock } = options;
     this.#options = options;
-    this.#nodeOf = new Map(members.map((member) => [member.replicaId, member.nodeId]));
+    this.#hosts = new MemberHosts(members);
     const recovered = storage.group(partition);
     this.#machineState = recovered.machineState;
     this.#state = storage.state(partition);
     this.#logClock = new LogClock(clock, recovered.machineState.logTime);
     this.#raft = new Raft({
       replicaId: self.replicaId,
-      configuration: { voters: members.map((member) => member.replicaId), votersOutgoing: [], learners: [] },
+      configuration: configurationOf(recovered.configuration, members),
       hardState: recovered.hardState,
       log: storage.log(partition),
       appliedIndex: recovered.machineState.appliedIndex as LogIndex,
       limits: options.limits,
       random: options.random,
     });
+    this.#hosts.learn(this.#raft.configuration.configuration);
+    this.#earlyCampaign = new EarlyCampaign({
+      raft: this.#raft,
+      partition,
+      self: self.replicaId,
+      clock,
+      delayMs: options.limits.earlyCampaignDelayMs,
+      wake: options.wake,
+    });
+    const { firstIndex, lastIndex } = this.#raft.status();
+    this.#sizes = new LogSizes({ firstIndex, lastIndex, bytes: recovered.logBytes });
     this.#leadership = { role: 'follower', term: recovered.hardState.currentTerm, leader: noReplica };
   }
 
@@ -113,19 +118,91 @@ export class Replica {
 
   /** A message from `sender`. Dropped when the sender does not host the replica it speaks for, or the mailbox is full. */
   receive(sender: NodeId, message: Message): void {
-    if (this.#nodeOf.get(message.from) !== sender) return;
     if (this.#messages.length >= this.#options.limits.mailboxMessagesMax) return;
+    if (!this.#hosts.accepts(message.from, sender)) return;
     this.#messages.push(message);
     this.#options.wake();
   }
 
   /** The node of another member was started anew. */
   peerRestarted(nodeId: NodeId): void {
-    const member = this.#options.members.find((candidate) => candidate.nodeId === nodeId);
-    if (member !== undefined) this.#raft.peerRestarted(member.replicaId);
+    for (const replicaId of this.#membersOn(nodeId)) this.#raft.peerRestarted(replicaId);
+    this.peerGone(nodeId);
+  }
+
+  /** Nobody listens any more where a node was: if the leader lived there, this member need not wait out its election timeout. */
+  peerGone(nodeId: NodeId): void {
+    this.#gone.push(nodeId);
+    this.#options.wake();
+  }
+
+  /** The connection to a node was made or lost: a group that has fallen silent has to look after itself again. */
+  peerChanged(nodeId: NodeId): void {
+    if (!this.#raft.quiesced || this.#membersOn(nodeId).length === 0) return;
+    this.#raft.wake();
+    this.#options.wake();
+  }
+
+  /** This node stood still for about an election timeout: others may lead by now. */
+  stalled(): void {
+    this.#stalled = true;
+    this.#options.wake();
+  }
+
+  /** Begins to hand leadership to the replica on `nodeId`. */
+  transferLeadership(nodeId: NodeId): TransferResult {
+    const [to] = this.#membersOn(nodeId);
+    if (to === undefined) return { type: 'refused', reason: `${nodeId} has no replica of partition ${this.partition}` };
+    const result = this.#raft.transferLeadership(to);
+    this.#options.wake();
+    return result;
+  }
+
+  /** The transfer of a snapshot to `replica` has ended, well or not. */
+  snapshotEnded(replica: ReplicaId): void {
+    this.#snapshotsEnded.push(replica);
+    this.#options.wake();
+  }
+
+  /** Whether a snapshot up to `index` would be of use: it is offered before anything of it is sent. */
+  wantsSnapshot({ to, term, index }: Pick<SnapshotId, 'to' | 'term' | 'index'>): SnapshotWanted {
+    const { self } = this.#options;
+    if (to !== self.replicaId || this.#raft.removed) return { type: 'refused', reason: `replica ${to} is not here` };
+    const { term: current } = this.#leadership;
+    if (term < current) return { type: 'refused', reason: `term ${term} is over: this is term ${current}` };
+    return { type: index > this.#machineState.appliedIndex ? 'yes' : 'not_needed' };
+  }
+
+  /** False when the replica is known to live elsewhere. */
+  speaksFor(replicaId: ReplicaId, nodeId: NodeId): boolean {
+    return this.#hosts.accepts(replicaId, nodeId);
+  }
+
+  /** Takes over a snapshot whose state is staged and complete. Resolves once it is durable, or found not to be needed. */
+  install(staged: StagedSnapshot): Promise<'installed' | 'not_needed'> {
+    return new Promise((done) => {
+      this.#installs.push({ ...staged, done });
+      this.#options.wake();
+    });
+  }
+
+  /** Whom leadership is best handed to: a voter that answers and lacks least, on none of the nodes `but` names. */
+  heir(but: ReadonlySet<NodeId>): Heir {
+    const { progress, configuration } = this.#raft.status();
+    const others = progress.flatMap(({ replicaId, recentlyActive, matchIndex }) => {
+      const nodeId = this.#hosts.hostOf(replicaId);
+      const mayLead = configuration.voters.includes(replicaId) && nodeId !== undefined && !but.has(nodeId);
+      return mayLead ? [{ nodeId, recentlyActive, matchIndex }] : [];
+    });
+    if (others.length === 0) return { type: 'nobody' };
+    const answering = others.filter(({ recentlyActive }) => recentlyActive);
+    const [best] = answering.toSorted((one, other) => other.matchIndex - one.matchIndex);
+    return best === undefined ? { type: 'nobody_now' } : { type: 'heir', nodeId: best.nodeId };
   }
 
   tick(): void {
+    // A silent group costs nothing, unless somebody waits for an answer by a deadline.
+    if (this.#raft.quiesced && this.#pending.size === 0 && this.#reads.size === 0) return;
     this.#ticks += 1;
     this.#options.wake();
   }
@@ -158,10 +235,25 @@ export class Replica {
     this.#options.wake();
   }
 
+  get removed(): boolean {
+    return this.#raft.removed;
+  }
+
+  hostOf(replicaId: ReplicaId): NodeId | undefined {
+    return this.#hosts.hostOf(replicaId);
+  }
+
+  /** Changes the members, on a leader: see `RaftCore.changeConfiguration`. */
+  changeConfiguration(change: ConfigurationChange): ChangeResult {
+    const result = this.#raft.changeConfiguration(change);
+    this.#options.wake();
+    return result;
+  }
+
   leader(): LeaderHint | undefined {
     const { leader, term } = this.#leadership;
-    const nodeId = this.#nodeOf.get(leader);
-    return nodeId === undefined ? undefined : { nodeId, term };
+    const nodeId = this.#hosts.hostOf(leader);
+    return leader === noReplica || nodeId === undefined ? undefined : { nodeId, term };
   }
 
   status(): RaftStatus {
@@ -182,16 +274,24 @@ export class Replica {
       }
       const ready = this.#raft.ready();
       if (ready.leadership !== undefined) this.#changeLeadership(ready.leadership);
+      if (ready.configuration !== undefined) this.#hosts.learn(ready.configuration.configuration);
       this.#send(ready.messages);
       this.#persist(ready.persist);
+      this.#sendSnapshots(ready.snapshotsDue);
       this.#apply(ready.committed);
       this.#settleReads(ready.reads, ready.readsRefused);
     }
     this.#answerReads();
+    if (this.#raft.removed && !this.#removed) {
+      this.#removed = true;
+      this.#options.onRemoved();
+    }
   }
 
   /** The node stops: whoever waits learns what is true now. */
   stop(): void {
+    for (const { done } of this.#installs.splice(0)) done('not_needed');
+    this.#earlyCampaign.cancel();
     for (const proposal of this.#proposals) proposal.answer(notLeader);
     this.#proposals = [];
     for (const waiting of this.#pending.drain()) {
@@ -207,9 +307,16 @@ export class Replica {
       if (message.type === 'Heartbeat') this.#logClock.observe(message.logTime);
       this.#raft.step(message);
     }
+    for (const replica of this.#snapshotsEnded.splice(0)) this.#raft.snapshotEnded(replica);
+    for (const installing of this.#installs.splice(0)) this.#install(installing);
     const durable = this.#durable;
     this.#durable = [];
     for (const persist of durable) this.#send(this.#raft.persisted(persist));
+    if (this.#stalled) this.#raft.stalled();
+    this.#stalled = false;
+    // After the messages: what a leader sent before it died does not bring it back.
+    for (const nodeId of this.#gone.splice(0)) this.#earlyCampaign.leaderGone(this.#membersOn(nodeId));
+    this.#earlyCampaign.maybeCampaign();
     for (; this.#ticks > 0; this.#ticks -= 1) this.#tick();
     this.#takeProposals();
     this.#sealReads();
@@ -217,6 +324,7 @@ export class Replica {
 
   #tick(): void {
     this.#raft.tick();
+    this.#maybeCompact();
     if (this.#campaignsNow()) this.#raft.campaign();
     const now = this.#options.clock.monotonicMs();
     for (const waiting of this.#pending.expire(now)) {
@@ -229,6 +337,18 @@ export class Replica {
   /** Asks again at every tick, as peers may only just be starting; but an election under way is left its time. */
   #campaignsNow(): boolean {
     return this.#options.campaignsFirst && !this.#leaderSeen && this.#leadership.role !== 'candidate';
+  }
+
+  #maybeCompact(): void {
+    const { storage, partition, limits, pinnedIndex } = this.#options;
+    if (this.#sizes.lastIndex() - this.#sizes.firstIndex() < 1) return;
+    const { progress: followers } = this.#raft.status();
+    const durableAppliedIndex = storage.durableAppliedIndex(partition);
+    const view = { log: this.#sizes, durableAppliedIndex, followers, pinnedIndex: pinnedIndex(partition) };
+    const through = compactionPoint(view, limits);
+    if (through === undefined) return;
+    const stepEnd = this.#sizes.firstIndex() + limits.compactEntriesMax - 1;
+    this.#raft.compact(Math.min(through, stepEnd) as LogIndex);
   }
 
   #takeProposals(): void {
@@ -250,6 +370,7 @@ export class Replica {
           break;
         }
         case 'not_leader':
+        case 'transferring':
           answer(notLeader);
           break;
         case 'overloaded':
@@ -270,8 +391,8 @@ export class Replica {
   #send(messages: readonly Message[]): void {
     const { transport, partition } = this.#options;
     for (const message of messages) {
-      const to = this.#nodeOf.get(message.to);
-      assert(to !== undefined, () => `partition ${partition}: no member ${message.to}`);
+      const to = this.#hosts.hostOf(message.to);
+      if (to === undefined) continue; // a stranger that was forgotten again
       const stamped = message.type === 'Heartbeat' ? { ...message, logTime: this.#logClock.now() } : message;
       transport.send(to, partition, stamped);
     }
@@ -279,18 +400,49 @@ export class Replica {
 
   #persist(persist: Persist | undefined): void {
     if (persist === undefined) return;
+    this.#sizes.written(persist);
     const { storage, partition, wake } = this.#options;
-    const { hardState, truncateFrom, entries } = persist;
-    storage.appendLog({ partition, hardState, truncateFrom, entries }, () => {
+    const { install, hardState, truncateFrom, entries, compactThrough } = persist;
+    const installed = install === undefined ? undefined : this.#onInstalled;
+    storage.appendLog({ partition, install, hardState, truncateFrom, entries, compactThrough }, () => {
       this.#durable.push(persist);
+      installed?.();
       wake();
     });
+  }
+
+  /**
+   * The core takes it or not; if it does, state, log clock and all that waits here jump along, before anything else is
+   * applied. Its `Ready` is taken in this very turn, and with its log write the storage turns to the staged state.
+   */
+  #install({ request, machineState, done }: Installing): void {
+    if (this.#raft.installSnapshot(request) === 'not_needed') return done('not_needed');
+    this.#machineState = machineState;
+    this.#logClock.observe(machineState.logTime);
+    this.#onInstalled = () => done('installed');
+    // Committed or replaced, here it can't be told any more.
+    for (const waiting of this.#pending.takeUpTo(request.index)) {
+      waiting.answer({
+        type: 'unknown',
+        detail: 'A snapshot took the place of the log before the write was known to be committed.',
+      });
+    }
+  }
+
+  #sendSnapshots(due: readonly ReplicaId[]): void {
+    const { partition, self, onSnapshotDue } = this.#options;
+    for (const replicaId of due) {
+      const nodeId = this.#hosts.hostOf(replicaId);
+      const { term } = this.#leadership;
+      if (nodeId === undefined) this.snapshotEnded(replicaId);
+      else onSnapshotDue({ partition, from: self.replicaId, to: { replicaId, nodeId }, term });
+    }
   }
 
   #apply(committed: readonly Entry[]): void {
     for (const entry of committed) {
       if (entry.kind === EntryKind.command) this.#applyCommand(entry);
-      else this.#stage([], applyNoop(this.#machineState, entry), entry, undefined);
+      else this.#applyOther(entry);
     }
     const last = committed.at(-1);
     if (last !== undefined) this.#raft.applied(last.index);
@@ -302,16 +454,24 @@ export class Replica {
     this.#stage(applied.writes, applied.state, entry, applied.result);
   }
 
+  /** A term's no-op, or a configuration, which Raft itself has acted upon: the state keeps it for the time after the log. */
+  #applyOther(entry: Entry): void {
+    const { index, body, kind } = entry;
+    const configuration = kind === EntryKind.configuration ? { index, body } : undefined;
+    this.#stage([], applyNoop(this.#machineState, entry), entry, undefined, configuration);
+  }
+
   /** Changes and applied index go to storage together; then the one who waited for this entry is answered. */
   #stage(
     writes: Parameters<Storage['stageState']>[1],
     state: MachineState,
     entry: Entry,
     result: CommandResult | undefined,
+    configuration?: StoredConfiguration,
   ): void {
     assert(entry.index === this.#machineState.appliedIndex + 1, 'entries are applied one after the other, each once');
     this.#machineState = state;
-    this.#options.storage.stageState(this.#options.partition, writes, state);
+    this.#options.storage.stageState(this.#options.partition, writes, state, configuration);
     const settled = this.#pending.settle(entry.index, entry.term);
     if (settled === undefined) return;
     // Committed means: durable on a majority. Another leader's entry in this place means that ours never will be.
@@ -330,6 +490,10 @@ export class Replica {
     for (const { key, answer } of reads) {
       answer({ type: 'value', term: this.#leadership.term, record: this.#state.get(key) });
     }
+  }
+
+  #membersOn(nodeId: NodeId): readonly ReplicaId[] {
+    return membersOf(this.#raft.configuration.configuration).filter((id) => this.#hosts.hostOf(id) === nodeId);
   }
 
   #changeLeadership(leadership: Leadership): void {

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { SeededBug } from '../seeded-bugs.ts';
 import { isBusy } from './busy.ts';
+import type { Happened } from './simulation.ts';
 import { faultKinds, type FaultKind, type Swarm } from './swarm.ts';
 import type { Finished, Task } from './worker.ts';
 
@@ -27,6 +28,7 @@ export interface Campaign {
   readonly operations: number;
   readonly unknown: number;
   readonly elections: number;
+  readonly happened: Happened;
   readonly starts: number;
   readonly inDoubt: number;
   readonly faults: ReadonlyMap<FaultKind, number>;
@@ -87,6 +89,7 @@ class Tally implements Campaign {
   operations = 0;
   unknown = 0;
   elections = 0;
+  happened: Happened = { installs: 0, compactions: 0, transfers: 0, silences: 0, memberChanges: 0 };
   starts = 0;
   inDoubt = 0;
   failure: Finished | undefined;
@@ -112,9 +115,20 @@ class Tally implements Campaign {
     this.operations += finished.operations;
     this.unknown += finished.unknown;
     this.elections += finished.elections;
+    this.happened = added(this.happened, finished.happened);
     this.starts += finished.starts;
     this.inDoubt += finished.inDoubt;
     for (const [kind, count] of finished.faults) this.faults.set(kind, (this.faults.get(kind) ?? 0) + count);
     for (const pair of finished.pairs) this.pairs.add(pair);
   }
+}
+
+function added(one: Happened, other: Happened): Happened {
+  return {
+    installs: one.installs + other.installs,
+    compactions: one.compactions + other.compactions,
+    transfers: one.transfers + other.transfers,
+    silences: one.silences + other.silences,
+    memberChanges: one.memberChanges + other.memberChanges,
+  };
 }

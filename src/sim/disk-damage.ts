@@ -7,11 +7,12 @@ import type { DiskRecords, RecordsCopy } from './disk-records.ts';
  * - `lostRun`: a bit turned or a run lost in a write-ahead log. Batches before its last vanish, and older versions of
  *   their records are back. Found at opening: a gap in the batch sequence.
  * - `lostTail`: a write-ahead log cut short. Of the log's: found at opening, since it ends short of HIGHWATER; not done
- *   where HIGHWATER does not know of the first lost batch. Of the state's: nothing is lost, the log has the rest.
+ *   where HIGHWATER does not know of the first lost batch. Of the state's: nothing is lost where the log has the rest, and
+ *   found at opening where the log was compacted since.
  * - `flippedBit`: one bit in a value of a table. Found at opening or when the record is read: its checksum does not
  *   cover it. (A node's own table check would find all of them at opening.)
  * - `rollBack`: both databases are as they were at an earlier start; HIGHWATER and identity are not. Found at opening, as `lostTail` is.
- * - `stateRollBack`: the same of the state alone. Nothing is lost: the log has the rest.
+ * - `stateRollBack`: the same of the state alone. As with the state's lost tail.
  */
 export const damageKinds = ['lostRun', 'lostTail', 'flippedBit', 'rollBack', 'stateRollBack'] as const;
 export type DamageKind = (typeof damageKinds)[number];

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../assert.ts';
 import type { Clock } from '../replica/ports.ts';
-import type { Database, DatabaseBatch, ScanRange } from '../storage/database.ts';
+import type { Database, DatabaseBatch, DatabaseSnapshot, ScanRange } from '../storage/database.ts';
 import type { Changes, DiskRecords } from './disk-records.ts';
 
 /** As Node's own errors of the file system say it. */
@@ -64,9 +64,29 @@ export class DiskDatabase implements Database {
     return new DiskBatch(this.#options.checksums, (changes) => this.#write(changes));
   }
 
-  /** Of one moment: nothing may be written until it is over. */
   scan(range: ScanRange): AsyncIterable<readonly [Buffer, Buffer]> {
-    return { [Symbol.asyncIterator]: () => this.#iterate(range) };
+    const records = this.#records;
+    return {
+      [Symbol.asyncIterator]: () => this.#iterate(records.sortedKeys(), (key) => records.get(key) as Buffer, range),
+    };
+  }
+
+  /** Dies with the handle. */
+  snapshot(): DatabaseSnapshot {
+    const records = this.#records.view();
+    const keys = this.#records.sortedKeys();
+    return {
+      get: (key) => records.get(key.toString('latin1')),
+      scan: (range) => ({
+        [Symbol.asyncIterator]: () => this.#iterate(keys, (key) => records.get(key) as Buffer, range),
+      }),
+      close: async () => undefined,
+    };
+  }
+
+  async approximateBytes(from: Buffer, to: Buffer): Promise<number> {
+    const { keys, first, end } = rangeOf(this.#records.sortedKeys(), { from, to });
+    return keys.slice(first, end).reduce((sum, key) => sum + key.length + (this.#records.get(key)?.length ?? 0), 0);
   }
 
   async close(): Promise<void> {
@@ -123,27 +143,42 @@ export class DiskDatabase implements Database {
     this.#foldAt = this.#options.drawBatchesUntilFold();
   }
 
-  /** By hand, because a generator takes three times the steps of promises. */
-  #iterate(range: ScanRange): AsyncIterator<readonly [Buffer, Buffer]> {
-    const keys = this.#records.sortedKeys();
-    const first = firstNotBelow(keys, range.from.toString('latin1'));
-    const to = range.to.toString('latin1');
-    let end = firstNotBelow(keys, to);
-    if (keys[end] === to) end += 1;
-    let left = Math.min(end - first, range.limit ?? Infinity);
-    let at = range.reverse === true ? end - 1 : first;
+  /**
+   * Takes all that it will give at once, as it is of one moment and writes come in between. By hand, because a generator takes
+   * three times the steps of promises.
+   */
+  #iterate(
+    sortedKeys: readonly string[],
+    get: (key: string) => Buffer,
+    range: ScanRange,
+  ): AsyncIterator<readonly [Buffer, Buffer]> {
+    const { first, end } = rangeOf(sortedKeys, range);
+    const count = Math.min(end - first, range.limit ?? Infinity);
+    const keys =
+      range.reverse === true ? sortedKeys.slice(end - count, end).reverse() : sortedKeys.slice(first, first + count);
+    const values = keys.map(get);
+    let at = 0;
     return {
       next: () => {
         if (this.#dead) return new Promise(() => undefined);
-        if (left <= 0) return Promise.resolve({ done: true, value: undefined });
-        assert(this.#records.sortedKeys() === keys, 'nothing is written during a scan');
-        const key = keys[at] as string;
-        left -= 1;
-        at += range.reverse === true ? -1 : 1;
-        return Promise.resolve({ done: false, value: [Buffer.from(key, 'latin1'), this.#records.get(key) as Buffer] });
+        if (at === keys.length) return Promise.resolve({ done: true, value: undefined });
+        const key = Buffer.from(keys[at] as string, 'latin1');
+        const value = values[at] as Buffer;
+        at += 1;
+        return Promise.resolve({ done: false, value: [key, value] });
       },
     };
   }
+}
+
+/** Where the records of a range begin in `keys`, and where they end. */
+function rangeOf(
+  keys: readonly string[],
+  range: ScanRange,
+): { readonly keys: readonly string[]; readonly first: number; readonly end: number } {
+  const to = range.to.toString('latin1');
+  const end = firstNotBelow(keys, to);
+  return { keys, first: firstNotBelow(keys, range.from.toString('latin1')), end: keys[end] === to ? end + 1 : end };
 }
 
 /** Copies what it is given: the storage encodes all records in the same memory. */

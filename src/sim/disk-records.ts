@@ -42,6 +42,11 @@ export class DiskRecords {
     return this.#records.get(key);
   }
 
+  /** All that is there now, whatever comes later. */
+  view(): ReadonlyMap<string, Buffer> {
+    return new Map(this.#records);
+  }
+
   /** The same array until the next change. */
   sortedKeys(): readonly string[] {
     this.#sortedKeys ??= [...this.#records.keys()].sort();

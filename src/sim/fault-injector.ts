@@ -38,6 +38,8 @@ export class FaultInjector {
   /** By node; asked for each batch. */
   readonly #diskFaults = new Map<NodeId, () => DiskFaults>();
   readonly #damaged = new Set<NodeId>();
+  /** The next snapshots that are installed may meet a crash. */
+  #crashesAtInstall = false;
   #stopped = false;
   #endsAt = 0;
   #lastEndedAt = 0;
@@ -64,6 +66,21 @@ export class FaultInjector {
   /** A fault is there, or the last one ended less than `graceMs` ago. */
   disturbedWithin(graceMs: number): boolean {
     return this.#lasting.size > 0 || this.#options.world.scheduler.now() - this.#lastEndedAt < graceMs;
+  }
+
+  /** Its disk has been given a snapshot to install: dies at some step of it. */
+  installing(nodeId: NodeId): void {
+    const { world, random, nodes } = this.#options;
+    const node = nodes.find((candidate) => candidate.nodeId === nodeId);
+    if (node === undefined || !this.#crashesAtInstall || this.#stopped || !random.chance(0.5)) return;
+    const power = random.chance(0.5);
+    const { starts } = node;
+    world.scheduler.after(random.magnitude(0.05, 20), () => {
+      if (node.starts !== starts || node.state() !== 'up' || this.#stopped) return;
+      if (power) node.cutPower();
+      else node.kill();
+      this.#last('crash at install', random.magnitude(50, 2000), () => node.start());
+    });
   }
 
   /** Ends all faults: links are whole, disks good, nodes up; but for those in doubt. */
@@ -150,6 +167,18 @@ export class FaultInjector {
         return this.#last(kind, lastsMs, () => node.disk.setFull(false));
       case 'damage':
         return this.#damage(kind, node, lastsMs);
+      case 'crash at install':
+        this.#crashesAtInstall = true;
+        return;
+      case 'shutdown':
+        if (node.state() !== 'up' || node.isPaused()) return;
+        node.shutDown();
+        return this.#last(kind, lastsMs, () => {
+          node.kill();
+          node.start();
+        });
+      case 'transfer':
+        return this.#transfer(kind);
       case 'clock jump':
         node.clock.wallOffsetMs = random.between(-1, 1) * random.magnitude(1000, 1e9);
         return this.#count(kind);
@@ -193,6 +222,14 @@ export class FaultInjector {
     if (leader === undefined) return;
     const others = nodes.filter((node) => node !== leader);
     this.#blockAll(kind, lastsMs, crossing([leader], others));
+  }
+
+  /** Asks some node to move some partition's leadership to some node. */
+  #transfer(kind: FaultKind): void {
+    const { world, random, nodes } = this.#options;
+    const { id } = random.pick(world.map.partitions);
+    const to = random.pick(nodes).nodeId;
+    if (random.pick(nodes).transferLeadership(id, to, random.magnitude(50, 3000))) this.#count(kind);
   }
 
   #blockAll(kind: FaultKind, lastsMs: number, links: readonly (readonly [SimNode, SimNode])[]): void {

@@ -3,7 +3,7 @@ import type { ReplicaKey } from './raft-judge.ts';
 import type { World } from './world.ts';
 
 /** Which replica of each partition lives on a node. */
-export type ReplicaKeys = ReadonlyMap<PartitionId, ReplicaKey>;
+export type ReplicaKeys = Map<PartitionId, ReplicaKey>;
 
 export function replicaKeys(
   nodeId: NodeId,
@@ -18,19 +18,33 @@ export function replicaKeys(
 }
 
 /** The storage, with the judge told of all that goes in and of all that became durable before its owner hears of it. */
-export function observedStorage(storage: Storage, { judge, violated }: World, keys: ReplicaKeys): Storage {
+export function observedStorage(
+  storage: Storage,
+  { judge, violated, installing }: World,
+  nodeId: NodeId,
+  keys: ReplicaKeys,
+): Storage {
   const keyOf = (partition: PartitionId): ReplicaKey => {
     const key = keys.get(partition);
     if (key === undefined) throw new Error(`partition ${partition} has no replica here`);
     return key;
   };
   return {
+    partitions: () => storage.partitions(),
+    foundGroup: (partition, replicaId) => {
+      const key = { nodeId, partition, replicaId };
+      keys.set(partition, key);
+      storage.foundGroup(partition, replicaId);
+      judge.started(key, { ...storage.group(partition), log: storage.log(partition) });
+    },
     group: (partition) => storage.group(partition),
     log: (partition) => storage.log(partition),
     state: (partition) => storage.state(partition),
     appendLog: (write, onDurable) => {
       const key = keyOf(write.partition);
+      if (write.compactThrough !== undefined) judge.stateDurable(key, storage.durableAppliedIndex(write.partition));
       judge.appended(key, write);
+      if (write.install !== undefined) installing(key.nodeId);
       storage.appendLog(write, () => {
         try {
           judge.durable(key, write);
@@ -41,9 +55,25 @@ export function observedStorage(storage: Storage, { judge, violated }: World, ke
         onDurable();
       });
     },
-    stageState: (partition, writes, machineState) => {
-      judge.staged(keyOf(partition), writes, machineState);
-      storage.stageState(partition, writes, machineState);
+    stageState: (partition, writes, machineState, configuration) => {
+      judge.staged(keyOf(partition), writes, machineState, configuration);
+      storage.stageState(partition, writes, machineState, configuration);
+    },
+    durableAppliedIndex: (partition) => storage.durableAppliedIndex(partition),
+    openSnapshot: (partition) => storage.openSnapshot(partition),
+    beginSnapshot: (partition) => {
+      judge.snapshotDropped(keyOf(partition));
+      return storage.beginSnapshot(partition);
+    },
+    stageSnapshotChunk: (partition, records) => storage.stageSnapshotChunk(partition, records),
+    completeSnapshot: async (partition, machineState, configuration) => {
+      await storage.completeSnapshot(partition, machineState, configuration);
+      try {
+        judge.snapshotStaged(keyOf(partition), machineState, configuration);
+      } catch (violation) {
+        violated(violation);
+        throw violation;
+      }
     },
     flush: () => storage.flush(),
     pendingBytes: () => storage.pendingBytes(),

@@ -1,52 +1,67 @@
 /**
  * Judges Raft while a simulation runs: told of all that every replica writes, applies and sends, it throws a `Violation`
- * at the first rule that is broken. The rules are the paper's figure 3, and what they rest on: what is said was durable,
- * and what was durable stays. It shares no code with what it judges, and costs a few look-ups per event.
+ * at the first rule that is broken. The rules are the paper's figures 3 and 13 and the thesis's chapter 4, and what they
+ * rest on: what is said was durable, and what was durable stays. It shares no code with what it judges but the codec of
+ * configuration entries, and costs a few look-ups per event.
  *
  * Each rule's name, as `Violation.judge`:
  *
- * - `election safety` (5.2): one leader per term, elected by a majority of durable votes; a crash ends its leadership.
+ * - `election safety` (5.2): one leader per term, elected by durable votes of a majority, two of them within a change of
+ *   members, of the configuration in its log; a crash ends its leadership.
  * - `leader append-only` (5.3): a leader never removes an entry of its log, nor sends what is not in it.
  * - `log matching` (5.3): index and term name one entry, and one log before it.
  * - `leader completeness` (5.4): whoever leads holds all that was committed in earlier terms.
  * - `state machine safety` (5.4.3): all apply the same entries, with the same changes, to the same state.
- * - `applied in order`: each index once per start, without a gap.
- * - `applied uncommitted`, `commit quorum` (5.3, 5.4.2): committed is what a majority holds durably, up to an entry of
- *   the leader's own term.
+ * - `applied in order`: each index once per start, without a gap, but for a snapshot.
+ * - `applied uncommitted`, `commit quorum` (5.3, 5.4.2, 6): committed is what a quorum of the leader's configuration
+ *   holds durably, up to an entry of the leader's own term.
  * - `commit index`: a leader's commit index never goes back; a heartbeat's is durable at its receiver (raft/README.md).
  * - `durable term and vote`, `durable log` (figure 2): what was announced as durable survives every crash.
  * - `recovered state`: a disk holds all that was announced and the first few of the writes that were not, and no machine
- *   state that its log does not cover.
+ *   state that its log does not cover, nor a log that begins beyond its machine state.
  * - `spoke too early` (figure 2): no message speaks of a term, a vote or an entry that is not durable.
  * - `false match` (5.3): a success to a leader means that leader's entries.
  * - `acknowledged entry lost`, `committed entry lost`: what a leader was told or what is committed is never truncated.
+ *
+ * Of what is forgotten:
+ *
+ * - `compaction` (7): a log forgets only what was applied and whose state is durable; a leader sends nothing that follows
+ *   what it has forgotten.
+ * - `snapshot point` (figure 13): a snapshot is committed and whole, takes its replica forward, and drops no entries that
+ *   follow it in a log that holds its last one.
+ * - `stored configuration`: with each state goes the configuration that it covers.
+ *
+ * Of members:
+ *
+ * - `joint steps` (6): voters change only through a joint configuration, and were learners before.
+ * - `one change at a time`, `change without a committed entry in the term` (thesis 4.1, and Ongaro's mail of 2015).
+ * - `replica ids`: an id is given once, above all before, and stands for one stay on one node.
+ * - `removed replica speaks`: whoever has applied that it was left out votes no more and campaigns no more.
+ * - `told removed falsely`, `destroyed too early`: only behind a committed configuration that leaves the replica out.
+ * - `transfer to a lagging target` (thesis 3.10): TimeoutNow goes to a voter that holds the leader's whole log durably.
+ * - `quiesce`: a group falls silent once all is committed and all members hold it durably.
+ *
+ * A replica comes into being with its first `started`, on any node, under an id above all that were given before.
  */
 import type { MachineState, StateWrite } from '../kv/types.ts';
-import type {
-  AppendEntriesRequest,
-  Entry,
-  HardState,
-  Heartbeat,
-  LogIndex,
-  LogReader,
-  Message,
-  ReplicaId,
-  Term,
-} from '../raft/types.ts';
-import type { LogWrite, NodeId, PartitionId, ReplicaDescriptor } from '../replica/ports.ts';
-import { named, type KnownEntry } from './judge/entries.ts';
-import { type LeaderRecord, PartitionRecord } from './judge/partition-record.ts';
-import type { ReplicaRecord } from './judge/replica-record.ts';
 import {
-  checkHardState,
-  checkSuccess,
-  checkTermDurable,
-  checkTruncation,
-  compareStored,
-  failRecovery,
-  heldCommitted,
-  recoverState,
-} from './judge/rules.ts';
+  EntryKind,
+  type HardState,
+  type LogIndex,
+  type LogReader,
+  type Message,
+  type ReplicaId,
+} from '../raft/types.ts';
+import type { NodeId, PartitionId, ReplicaDescriptor } from '../replica/ports.ts';
+import { checkDestroyed } from './judge/change-rules.ts';
+import { named, type KnownEntry } from './judge/entries.ts';
+import { takeForCommitted } from './judge/leadership.ts';
+import { judgeMessage } from './judge/messages.ts';
+import { PartitionRecord } from './judge/partition-record.ts';
+import type { JudgedWrite, ReplicaRecord } from './judge/replica-record.ts';
+import { compareStored, failRecovery, recoverState } from './judge/rules.ts';
+import { checkSnapshot, checkStoredConfiguration, type StoredConfiguration } from './judge/snapshot-rules.ts';
+import { judgeWrite } from './judge/writes.ts';
 
 export interface ReplicaKey {
   readonly nodeId: NodeId;
@@ -61,25 +76,36 @@ export interface JudgeCounts {
   readonly committed: number;
   /** Events judged. */
   readonly checks: number;
+  /** Logs that gave way to a snapshot. */
+  readonly installs: number;
+  /** Times that a log was cut at its front. */
+  readonly compactions: number;
+  /** Words from a leader to take over from it. */
+  readonly transfers: number;
+  /** Times that a leader let its group fall silent, counted by follower. */
+  readonly silences: number;
 }
 
 interface Recovered {
   readonly hardState: HardState;
   readonly log: LogReader;
   readonly machineState: MachineState;
+  /** In force at `machineState.appliedIndex`; undefined: the founding one. */
+  readonly configuration?: StoredConfiguration | undefined;
 }
 
 export class RaftJudge {
-  readonly #members: (partition: PartitionId) => readonly ReplicaDescriptor[];
+  readonly #founders: (partition: PartitionId) => readonly ReplicaDescriptor[];
   readonly #partitions = new Map<PartitionId, PartitionRecord>();
-  readonly #counts = { elections: 0, committed: 0, checks: 0 };
+  readonly #tally = { elections: 0, committed: 0, checks: 0, installs: 0, compactions: 0, transfers: 0, silences: 0 };
 
-  constructor(members: (partition: PartitionId) => readonly ReplicaDescriptor[]) {
-    this.#members = members;
+  /** `founders` make the configuration that a partition begins with. */
+  constructor(founders: (partition: PartitionId) => readonly ReplicaDescriptor[]) {
+    this.#founders = founders;
   }
 
   get counts(): JudgeCounts {
-    return this.#counts;
+    return this.#tally;
   }
 
   /** Highest index known to be committed. */
@@ -88,18 +114,18 @@ export class RaftJudge {
   }
 
   /**
-   * A node (re)started: what its disk came back with, which is taken for durable from now on. A damaged disk may have
+   * A replica (re)started: what its disk came back with, which is taken for durable from now on. A damaged disk may have
    * gone back to an older machine state: the log makes it good.
    */
-  started(key: ReplicaKey, { hardState, log, machineState }: Recovered, damaged = false): void {
+  started(key: ReplicaKey, { hardState, log, machineState, configuration }: Recovered, damaged = false): void {
     const partition = this.#partition(key.partition);
-    const replica = recordOf(partition, key);
-    this.#counts.checks += 1;
+    this.#tally.checks += 1;
+    const replica = partition.roster.hosted(key.replicaId, key.nodeId);
     if (!replica.recover(hardState, log)) failRecovery(partition, replica, { hardState, log });
     partition.voteDurable(replica, hardState);
     compareStored(partition, replica, log);
-    if (damaged) replica.recoveredApplied = 0;
-    recoverState(partition, replica, machineState);
+    recoverState(partition, replica, { machineState, configuration, damaged });
+    replica.staged = undefined;
     replica.up = true;
     replica.starts += 1;
     replica.leading = 0;
@@ -113,48 +139,44 @@ export class RaftJudge {
     replica.leading = 0;
   }
 
-  /** Handed to the storage, not durable yet: the replica's log in memory changes now. */
-  appended(key: ReplicaKey, write: LogWrite): void {
+  /** All that it holds is being destroyed, and it does nothing any more. A crash may still bring it back whole. */
+  destroyed(key: ReplicaKey): void {
     const partition = this.#partition(key.partition);
     const replica = recordOf(partition, key);
+    this.#tally.checks += 1;
+    checkDestroyed(partition, replica);
+    replica.up = false;
+    replica.leading = 0;
+  }
+
+  /** Handed to the storage, not durable yet: the replica's log in memory changes now. */
+  appended(key: ReplicaKey, write: JudgedWrite): void {
+    const [partition, replica] = this.#event(key);
     if (!replica.up) return;
-    this.#counts.checks += 1;
-    const term = write.hardState?.currentTerm ?? replica.hardState.currentTerm;
-    checkHardState(partition, replica, write.hardState);
-    // A sole voter leads without a word to anybody.
-    if (partition.isAlone && write.entries.length > 0) this.#leads(partition, replica, term);
-    checkTruncation(partition, replica, write, term);
-    const committed = heldCommitted(partition, replica);
-    const end = write.truncateFrom ?? replica.log.length;
-    replica.handOver(write, this.#known(partition, replica, { entries: write.entries, end }));
-    if (replica.lastEntry.term > term) {
-      const entry = named(replica.lastEntry);
-      partition.fail('durable term and vote', `${replica.name} writes entry ${entry} and is only in term ${term}`);
-    }
-    if (replica.log[committed.index] !== committed) {
-      partition.fail('committed entry lost', `${replica.name} drops the committed entry ${named(committed)}`);
-    }
-    if (term > replica.leading) replica.leading = 0;
+    if (write.install !== undefined) this.#tally.installs += 1;
+    if (write.compactThrough !== undefined) this.#tally.compactions += 1;
+    judgeWrite(partition, replica, write);
   }
 
   /** The same write's `onDurable` runs. */
-  durable(key: ReplicaKey, write: LogWrite): void {
-    const partition = this.#partition(key.partition);
-    const replica = recordOf(partition, key);
+  durable(key: ReplicaKey, write: JudgedWrite): void {
+    const [partition, replica] = this.#event(key);
     if (!replica.up) return;
-    this.#counts.checks += 1;
     if (!replica.announce(write)) {
       partition.fail('durable log', `${replica.name} hears that a write is durable out of the order of hand-outs`);
     }
     if (write.hardState !== undefined) partition.voteDurable(replica, write.hardState);
   }
 
-  /** Applied: what changed, and the machine state after it. */
-  staged(key: ReplicaKey, writes: readonly StateWrite[], machineState: MachineState): void {
-    const partition = this.#partition(key.partition);
-    const replica = recordOf(partition, key);
+  /** Applied: what changed, the machine state after it, and the configuration when the entry brings one. */
+  staged(
+    key: ReplicaKey,
+    writes: readonly StateWrite[],
+    machineState: MachineState,
+    configuration?: StoredConfiguration,
+  ): void {
+    const [partition, replica] = this.#event(key);
     if (!replica.up) return;
-    this.#counts.checks += 1;
     const { appliedIndex: index, appliedTerm: term } = machineState;
     if (index !== replica.appliedIndex + 1) {
       partition.fail('applied in order', `${replica.name} applies ${index} after ${replica.appliedIndex}`);
@@ -162,171 +184,69 @@ export class RaftJudge {
     const entry = replica.log[index];
     if (entry?.term !== term) {
       const held = entry === undefined ? 'nothing' : named(entry);
-      partition.fail('state machine safety', `${replica.name} applies ${named({ index, term })}, its log has ${held}`);
+      const what = `${replica.name} applies ${named({ index, term })}, its log has ${held}`;
+      return partition.fail('state machine safety', what);
     }
-    this.#commit(partition, replica, { index, term: replica.led, rule: 'applied uncommitted', does: 'applies' });
+    if (index < replica.first) {
+      partition.fail('applied in order', `${replica.name} applies ${named(entry)}, its log begins at ${replica.first}`);
+    }
+    takeForCommitted(partition, replica, { index, term: replica.led, rule: 'applied uncommitted', does: 'applies' });
     partition.steps.applied(replica.name, writes, machineState);
     replica.appliedIndex = index;
     replica.appliedMax = Math.max(replica.appliedMax, index);
+    if (entry.kind === EntryKind.configuration) {
+      checkStoredConfiguration(partition, replica, { covered: entry, configuration });
+      replica.removed = partition.roster.inForce(entry).leavesOut(replica);
+    } else if (configuration !== undefined) {
+      partition.fail('stored configuration', `${replica.name} stores one with ${named(entry)}, which brings none`);
+    }
+  }
+
+  /** The storage says that the state after `appliedIndex` is durable. Before each write that compacts. */
+  stateDurable(key: ReplicaKey, appliedIndex: LogIndex): void {
+    const [partition, replica] = this.#event(key);
+    if (!replica.up) return;
+    if (appliedIndex > replica.appliedMax) {
+      const applied = `its state after ${appliedIndex} durable, and has applied no more than ${replica.appliedMax}`;
+      partition.fail('recovered state', `${replica.name} calls ${applied}`);
+    }
+    replica.stateDurable = Math.max(replica.stateDurable, appliedIndex);
+  }
+
+  /** A snapshot is whole beside the state and durable: what it makes. Before the write that installs it. */
+  snapshotStaged(key: ReplicaKey, machineState: MachineState, configuration: StoredConfiguration | undefined): void {
+    const [partition, replica] = this.#event(key);
+    if (!replica.up) return;
+    checkSnapshot(partition, replica, { machineState, configuration });
+    const { appliedIndex, appliedTerm } = machineState;
+    replica.staged = { index: appliedIndex as LogIndex, term: appliedTerm as KnownEntry['term'] };
+  }
+
+  /** The staging area is emptied: what was staged is gone. */
+  snapshotDropped(key: ReplicaKey): void {
+    this.#event(key)[1].staged = undefined;
   }
 
   /** Left the replica towards a peer. */
   sent(key: ReplicaKey, message: Message): void {
+    const [partition, replica] = this.#event(key);
+    if (!replica.up) return;
+    if (message.type === 'TimeoutNow') this.#tally.transfers += 1;
+    if (message.type === 'Heartbeat' && message.quiesce) this.#tally.silences += 1;
+    judgeMessage(partition, replica, message);
+  }
+
+  #event(key: ReplicaKey): readonly [PartitionRecord, ReplicaRecord] {
     const partition = this.#partition(key.partition);
     const replica = recordOf(partition, key);
-    if (!replica.up) return;
-    this.#counts.checks += 1;
-    switch (message.type) {
-      case 'PreVoteRequest':
-        return;
-      case 'PreVoteResponse':
-        // A yes promises nothing; a no tells the term.
-        if (!message.granted) checkTermDurable(partition, replica, message);
-        return;
-      case 'VoteRequest':
-        // Asked again in the same term after a crash, with a shorter log, it would count what was given to the longer.
-        checkTermDurable(partition, replica, message);
-        return;
-      case 'VoteResponse':
-        checkTermDurable(partition, replica, message);
-        if (message.granted && !partition.hasDurableVote(replica, message.term, message.to)) {
-          const vote = `its vote for ${partition.nameOf(message.to)} in term ${message.term}`;
-          partition.fail('spoke too early', `${replica.name} tells ${vote}, which is not durable`);
-        }
-        return;
-      case 'HeartbeatResponse':
-        checkTermDurable(partition, replica, message);
-        return;
-      case 'AppendEntriesResponse':
-        checkTermDurable(partition, replica, message);
-        if (message.success) checkSuccess(partition, replica, message);
-        return;
-      case 'AppendEntriesRequest':
-        this.#appendEntries(partition, replica, message);
-        return;
-      case 'Heartbeat':
-        this.#heartbeat(partition, replica, message);
-    }
-  }
-
-  #appendEntries(partition: PartitionRecord, replica: ReplicaRecord, message: AppendEntriesRequest): void {
-    const { term, prevLogIndex, prevLogTerm, entries, leaderCommit } = message;
-    const leader = this.#leads(partition, replica, term);
-    const previous = partition.entries.find(prevLogIndex, prevLogTerm);
-    if (previous === undefined || (prevLogIndex < replica.log.length && replica.log[prevLogIndex] !== previous)) {
-      const claimed = named({ index: prevLogIndex, term: prevLogTerm });
-      partition.fail('leader append-only', `${replica.name} leads term ${term} and names ${claimed}, not in its log`);
-    }
-    let last = previous;
-    for (const entry of entries) {
-      last = partition.entries.known(entry, last, replica.name);
-      if (last.index < replica.log.length && replica.log[last.index] !== last) {
-        partition.fail('leader append-only', `${replica.name} sends entry ${named(entry)}, not in its log`);
-      }
-    }
-    if (leaderCommit < leader.commit) {
-      const both = `from ${leader.commit} to ${leaderCommit}`;
-      partition.fail('commit index', `the commit index of ${replica.name} in term ${term} goes back ${both}`);
-    }
-    this.#announceCommit(partition, leader, leaderCommit);
-  }
-
-  #heartbeat(partition: PartitionRecord, replica: ReplicaRecord, { term, to, leaderCommit }: Heartbeat): void {
-    const leader = this.#leads(partition, replica, term);
-    this.#announceCommit(partition, leader, leaderCommit);
-    const receiver = partition.replicas.get(to);
-    const entry = replica.log[leaderCommit];
-    if (receiver === undefined || entry === undefined) return;
-    if (!receiver.holds(entry)) {
-      const told = `that ${named(entry)} is committed and durable there, which it is not`;
-      partition.fail('commit index', `${replica.name} tells ${receiver.name} ${told}`);
-    }
-    const seen = leader.heartbeats.get(to) ?? { commit: 0, returns: 0 };
-    leader.heartbeats.set(to, seen);
-    // A leader begins anew with a follower that restarted, once per start.
-    if (leaderCommit < seen.commit) seen.returns += 1;
-    if (seen.returns > receiver.starts) {
-      const where = `to ${receiver.name} in term ${term} goes back from ${seen.commit} to ${leaderCommit}`;
-      partition.fail('commit index', `the commit index of ${replica.name} ${where}`);
-    }
-    seen.commit = leaderCommit;
-  }
-
-  #announceCommit(partition: PartitionRecord, leader: LeaderRecord, index: LogIndex): void {
-    if (index <= leader.commit) return;
-    const { replica, term } = leader;
-    this.#commit(partition, replica, { index, term, rule: 'commit quorum', does: 'announces' });
-    partition.committedBy(index, term);
-    leader.commit = index;
-  }
-
-  #commit(
-    partition: PartitionRecord,
-    replica: ReplicaRecord,
-    {
-      index,
-      term,
-      rule,
-      does,
-    }: { readonly index: number; readonly term: number; readonly rule: string; readonly does: string },
-  ): void {
-    const added = partition.commit(replica, index, term);
-    if (added === undefined) {
-      const entry = replica.log[index];
-      const what = entry === undefined ? `${index}` : named(entry);
-      const why = entry === undefined ? 'beyond the end of its log' : partition.whyUncommitted(entry, term);
-      const who = `${replica.name}, ${term === 0 ? 'no leader in this start' : `last leader of term ${term}`},`;
-      partition.fail(rule, `${who} ${does} ${what} as committed: ${why}`);
-    }
-    this.#counts.committed += added;
-  }
-
-  /** It speaks as the leader of `term`. */
-  #leads(partition: PartitionRecord, replica: ReplicaRecord, term: Term): LeaderRecord {
-    const known = partition.leaderOf(term);
-    if (known !== undefined && known.replica !== replica) {
-      partition.fail('election safety', `${known.replica.name} and ${replica.name} both lead in term ${term}`);
-    }
-    if (known !== undefined && known.start !== replica.starts) {
-      partition.fail('election safety', `${replica.name} led term ${term} before its crash and does so again`);
-    }
-    if (replica.hardState.currentTerm !== term) {
-      const current = replica.hardState.currentTerm;
-      partition.fail('election safety', `${replica.name} is in term ${current} and speaks as leader of term ${term}`);
-    }
-    if (known !== undefined) return known;
-    const leader = partition.newLeader(replica, term);
-    replica.leading = term;
-    replica.led = term;
-    this.#counts.elections += 1;
-    return leader;
-  }
-
-  /** The entries of a write, as everybody knows them. They go where the log ends or is cut off, at `end`. */
-  #known(
-    partition: PartitionRecord,
-    replica: ReplicaRecord,
-    { entries, end }: { readonly entries: readonly Entry[]; readonly end: number },
-  ): KnownEntry[] {
-    let previous = replica.log[end - 1];
-    if (previous === undefined) {
-      partition.fail('log matching', `${replica.name} writes at ${end}, its log ends at ${named(replica.lastEntry)}`);
-    }
-    const known: KnownEntry[] = [];
-    for (const entry of entries) {
-      if (entry.index !== previous.index + 1) {
-        partition.fail('log matching', `${replica.name} appends ${named(entry)} right after ${named(previous)}`);
-      }
-      previous = partition.entries.known(entry, previous, replica.name);
-      known.push(previous);
-    }
-    return known;
+    if (replica.up) this.#tally.checks += 1;
+    return [partition, replica];
   }
 
   #partition(id: PartitionId): PartitionRecord {
     let partition = this.#partitions.get(id);
     if (partition === undefined) {
-      partition = new PartitionRecord(id, this.#members(id));
+      partition = new PartitionRecord(id, this.#founders(id), this.#tally);
       this.#partitions.set(id, partition);
     }
     return partition;
@@ -334,7 +254,7 @@ export class RaftJudge {
 }
 
 function recordOf(partition: PartitionRecord, { nodeId, replicaId }: ReplicaKey): ReplicaRecord {
-  const replica = partition.replicas.get(replicaId);
-  if (replica?.name !== nodeId) throw new Error(`partition ${partition.id} has no replica ${replicaId} on ${nodeId}`);
+  const replica = partition.roster.replica(replicaId);
+  if (replica?.nodeId !== nodeId) throw new Error(`partition ${partition.id} has no replica ${replicaId} on ${nodeId}`);
   return replica;
 }

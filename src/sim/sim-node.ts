@@ -5,9 +5,9 @@
 import { silentLogger } from '../logger.ts';
 import { assert } from '../assert.ts';
 import type { KvOutcome, KvRequest, NodeFacade, PartitionDescriptor, RequestOptions } from '../cluster/types.ts';
-import { composeNode } from '../node/composition.ts';
-import type { NodeTransport } from '../node/composition.ts';
-import type { NodeId, Storage, TransportHandlers } from '../replica/ports.ts';
+import { composeNode, type ComposedNode, type NodeTransport } from '../node/composition.ts';
+import type { NodeId, PartitionId, Storage, TransportHandlers } from '../replica/ports.ts';
+import type { Replica } from '../replica/replica.ts';
 import { StorageDamage } from '../storage/damage.ts';
 import { openGroupCommit } from '../storage/group-commit.ts';
 import type { SimDisk } from './disk.ts';
@@ -38,6 +38,9 @@ export interface SimNodeOptions {
 interface Start {
   over: boolean;
   facade: NodeFacade | undefined;
+  node: ComposedNode | undefined;
+  /** It was asked to stop. */
+  closing: boolean;
   storage: Storage | undefined;
   /** Whether it has come so far that only requests make promises. */
   settled: boolean;
@@ -50,10 +53,19 @@ export class SimNode {
   readonly clock: ClockSetting;
   readonly disk: SimDisk;
   readonly #options: SimNodeOptions;
-  readonly #keys: ReplicaKeys;
+  #keys: ReplicaKeys;
   #state: NodeState = 'down';
-  #start: Start = { over: true, facade: undefined, storage: undefined, settled: true, requests: 0 };
+  #start: Start = {
+    over: true,
+    facade: undefined,
+    node: undefined,
+    closing: false,
+    storage: undefined,
+    settled: true,
+    requests: 0,
+  };
   #paused = false;
+  #pauses = 0;
   #backlog: (() => void)[] = [];
   #endListeners = new Set<() => void>();
   starts = 0;
@@ -116,7 +128,15 @@ export class SimNode {
     if (this.#state !== 'down') return;
     this.#state = 'starting';
     this.starts += 1;
-    const start: Start = { over: false, facade: undefined, storage: undefined, settled: false, requests: 0 };
+    const start: Start = {
+      over: false,
+      facade: undefined,
+      node: undefined,
+      closing: false,
+      storage: undefined,
+      settled: false,
+      requests: 0,
+    };
     this.#start = start;
     this.#note('starts');
     this.#options.world.scheduler.promisesMove();
@@ -130,6 +150,32 @@ export class SimNode {
     this.disk.kill();
   }
 
+  /** As on SIGTERM: hands over what it leads, answers who waits, closes, and is down. */
+  shutDown(): void {
+    const start = this.#start;
+    const { node, storage } = start;
+    if (node === undefined || storage === undefined || this.#state !== 'up' || start.closing) return;
+    start.closing = true;
+    this.#note('shuts down');
+    start.requests += 1;
+    const closed = async (): Promise<void> => {
+      await node.handOver();
+      await node.close();
+      await storage.close();
+    };
+    this.#options.world.scheduler.promisesMove();
+    closed().then(
+      () => {
+        if (start.over) return;
+        this.#end('has shut down');
+        this.disk.kill();
+      },
+      (error: unknown) => {
+        if (!start.over) this.#failed(start, error);
+      },
+    );
+  }
+
   cutPower(): void {
     if (!this.#end('loses its power')) return;
     this.disk.cutPower();
@@ -138,6 +184,12 @@ export class SimNode {
   pause(): void {
     if (this.#state === 'up' || this.#state === 'starting') {
       this.#paused = true;
+      this.#pauses += 1;
+      const pause = this.#pauses;
+      const { scheduler, network, config } = this.#options.world;
+      scheduler.after(config.transport.silenceTimeoutMs, () => {
+        if (this.#paused && this.#pauses === pause) network.freeze(this.nodeId);
+      });
       this.#note('is paused');
     }
   }
@@ -145,6 +197,7 @@ export class SimNode {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
+    this.#options.world.network.thaw(this.nodeId);
     this.#note('goes on');
     const backlog = this.#backlog;
     this.#backlog = [];
@@ -171,6 +224,12 @@ export class SimNode {
       onFailure,
     });
     if (ended()) return;
+    // Whoever came into being and was not stored yet never was.
+    this.#keys = replicaKeys(nodeId, world.map.partitions);
+    for (const partition of storage.partitions()) {
+      const { replicaId } = storage.group(partition);
+      if (replicaId !== undefined) this.#keys.set(partition, { nodeId, partition, replicaId });
+    }
     for (const [partition, key] of this.#keys) {
       judge.started(key, { ...storage.group(partition), log: storage.log(partition) }, damageExpected());
     }
@@ -181,7 +240,7 @@ export class SimNode {
       random: random.next,
       schedule: (turn) => void scheduler.after(turnMs, () => guarded(turn)),
       identity,
-      storage: observedStorage(storage, world, this.#keys),
+      storage: observedStorage(storage, world, nodeId, this.#keys),
       startTransport: (binding) =>
         Promise.resolve(
           this.#observed(
@@ -199,6 +258,7 @@ export class SimNode {
     });
     if (ended()) return;
     start.facade = node.facade;
+    start.node = node;
     start.storage = storage;
     void node.ready.then(() => {
       start.settled = true;
@@ -225,6 +285,25 @@ export class SimNode {
     const { facade } = start;
     assert(facade !== undefined, 'only a node that is up is asked');
     return this.#counted(start, facade.execute(request, options));
+  }
+
+  /** The replica of a partition that lives here, while the node is up. */
+  replica(partition: PartitionId): Replica | undefined {
+    return this.#state === 'up' ? this.#start.node?.replica(partition) : undefined;
+  }
+
+  /** Asks this node to move a leadership. Nobody waits for the answer. False when it is not up. */
+  transferLeadership(partition: PartitionId, to: NodeId, timeoutMs: number): boolean {
+    const start = this.#start;
+    const { facade } = start;
+    if (this.#state !== 'up' || facade === undefined) return false;
+    this.run(() => {
+      const moved = facade.transferLeadership(partition, to, facade.nowMs() + timeoutMs);
+      this.#counted(start, moved).catch((error: unknown) => {
+        if (!start.over) this.#failed(start, error);
+      });
+    });
+    return true;
   }
 
   #countedHandlers(start: Start, handlers: TransportHandlers): TransportHandlers {
@@ -284,6 +363,7 @@ export class SimNode {
     this.#state = 'down';
     this.#paused = false;
     this.#backlog = [];
+    world.network.thaw(this.nodeId);
     world.network.detach(this.nodeId);
     for (const key of this.#keys.values()) world.judge.crashed(key);
     const listeners = this.#endListeners;

@@ -8,9 +8,10 @@ import type { Operation } from '../history/types.ts';
 import type { NodeId, PartitionId } from '../replica/ports.ts';
 import { SimDisk } from './disk.ts';
 import { FaultInjector } from './fault-injector.ts';
+import { MemberChanges } from './member-changes.ts';
 import { Network } from './network.ts';
 import { Random } from './random.ts';
-import { RaftJudge } from './raft-judge.ts';
+import { RaftJudge, type JudgeCounts } from './raft-judge.ts';
 import { Scheduler } from './scheduler.ts';
 import { SimNode } from './sim-node.ts';
 import { drawSwarm, type FaultKind, type Swarm } from './swarm.ts';
@@ -42,12 +43,23 @@ export interface SimulationReport {
   readonly unknown: number;
   readonly failed: number;
   readonly elections: number;
+  /** What else happened within the groups. */
+  readonly happened: Happened;
   readonly entries: number;
   readonly starts: number;
   readonly inDoubt: number;
   readonly faults: ReadonlyMap<FaultKind, number>;
   readonly pairs: ReadonlySet<string>;
   readonly history: readonly Operation[];
+}
+
+/** What happened within the groups, besides elections: how often. */
+export interface Happened {
+  readonly installs: number;
+  readonly compactions: number;
+  readonly transfers: number;
+  readonly silences: number;
+  readonly memberChanges: number;
 }
 
 /** Once faults stop, every partition that has a majority takes writes within this time. */
@@ -67,7 +79,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   const network = new Network({
     scheduler,
     trace,
-    random: new Random(seed, 'network'),
+    random: (stream) => new Random(seed, stream),
     config: config.transport,
     quality: swarm.quality,
     encoded: swarm.encoded,
@@ -78,7 +90,8 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   };
   const judge = new RaftJudge((partition) => members.get(partition) ?? []);
   const keyIn = keysByPartition(map);
-  const world: World = { seed, config, map, scheduler, network, judge, trace, keyIn, violated };
+  const installing = (nodeId: NodeId): void => injector.installing(nodeId);
+  const world: World = { seed, config, map, scheduler, network, judge, trace, keyIn, installing, violated };
 
   const nodes: SimNode[] = [];
   const injector = new FaultInjector({ world, random: new Random(seed, 'faults'), swarm, nodes });
@@ -114,6 +127,12 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     nodes.push(node);
   });
 
+  const changes = new MemberChanges({
+    world,
+    random: new Random(seed, 'members'),
+    nodes,
+    everyMs: swarm.memberChangeEveryMs,
+  });
   const workload = new Workload({ scheduler, trace, random: new Random(seed, 'clients'), nodes, swarm });
   const calm = { operations: 0, unknown: 0 };
   const stopped = (): boolean => violation !== undefined;
@@ -127,9 +146,11 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
       if (operation.outcome === 'unknown') calm.unknown += 1;
     };
     workload.start();
+    changes.start();
     injector.start(swarm.seconds * 1000);
     await run(swarm.seconds * 1000);
     workload.stop();
+    changes.stop();
     injector.heal();
     if (!stopped()) await checkLiveness();
     if (!stopped()) await readEverything();
@@ -196,7 +217,9 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     for (const name of new Set(workload.operations.map(({ key }) => key))) {
       const key = Buffer.from(name);
       const partition = map.partitionOf(keyHash(key));
+      const members = membersOf(partition.id);
       const held = nodes.flatMap((node) => {
+        if (!members.has(node.nodeId)) return [];
         const value = node.holds(partition, key);
         return value === undefined ? [] : [{ value, words: `${node.nodeId} holds ${value}` }];
       });
@@ -205,6 +228,15 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
       return new Violation('replicas agree', `under key ${JSON.stringify(name)} ${words}`, partition.id);
     }
     return undefined;
+  }
+
+  /** By the leader's configuration: who was left out, or never got in, may hold anything. */
+  function membersOf(partition: PartitionId): ReadonlySet<string> {
+    for (const node of nodes) {
+      const status = node.replica(partition)?.status();
+      if (status?.role === 'leader') return new Set(status.configuration.hosts.values());
+    }
+    return new Set();
   }
 
   function checkLinearizability(): void {
@@ -233,6 +265,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
       unknown: count('unknown'),
       failed: count('failed'),
       elections: judge.counts.elections,
+      happened: { ...pickHappened(judge.counts), memberChanges: changes.count },
       entries: judge.counts.committed,
       starts: nodes.reduce((sum, node) => sum + node.starts, 0),
       inDoubt: nodes.filter((node) => node.state() === 'in_doubt').length,
@@ -241,6 +274,10 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
       history: workload.operations,
     };
   }
+}
+
+function pickHappened({ installs, compactions, transfers, silences }: JudgeCounts): Omit<Happened, 'memberChanges'> {
+  return { installs, compactions, transfers, silences };
 }
 
 /** For each partition a key that no client uses. */
@@ -272,7 +309,20 @@ function configOf(swarm: Swarm): World['config'] & { readonly bootstrap: NonNull
     http: { host: '127.0.0.1', port: 1, advertise: '127.0.0.1:1' },
     peer: { host: '127.0.0.1', port: 1, advertise: '127.0.0.1:1' },
     storage: { ...defaults.storage, writeBufferBytes: swarm.logBytes, batchBytesMax: swarm.logBytes },
-    raft: { ...defaults.raft, appendBytesMax: swarm.appendBytesMax },
+    raft: {
+      ...defaults.raft,
+      appendBytesMax: swarm.appendBytesMax,
+      logKeepEntries: swarm.logKeepEntries,
+      logKeepBytes: swarm.logBytesMax / 2,
+      logBytesMax: swarm.logBytesMax,
+      compactEntriesMin: swarm.compactEntriesMin,
+      quiesceTicks: swarm.quiesceTicks,
+    },
+    snapshots: {
+      ...defaults.snapshots,
+      chunkBytes: swarm.snapshotChunkBytes,
+      bytesPerSecondMax: swarm.snapshotBytesPerSecondMax,
+    },
     bootstrap: {
       partitions: swarm.partitions,
       replicationFactor: swarm.replicationFactor,

@@ -24,6 +24,9 @@ export const faultKinds = [
   'full disk',
   'damage',
   'clock jump',
+  'crash at install',
+  'shutdown',
+  'transfer',
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -50,6 +53,15 @@ export interface Swarm {
   /** Of the memtable and of one batch: how many sequence records are kept, and where batches are cut. */
   readonly logBytes: number;
   readonly appendBytesMax: number;
+  /** Of each log; the fewer, the more often a follower needs a snapshot. */
+  readonly logKeepEntries: number;
+  readonly logBytesMax: number;
+  readonly compactEntriesMin: number;
+  readonly snapshotChunkBytes: number;
+  readonly snapshotBytesPerSecondMax: number;
+  readonly quiesceTicks: number;
+  /** Between two changes of some group's members on average, ms; 0 for none. */
+  readonly memberChangeEveryMs: number;
   readonly seconds: number;
 }
 
@@ -94,6 +106,13 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
     faultEveryMs: random.magnitude(700, 5000),
     logBytes: Math.floor(random.magnitude(2 * 1024, 256 * 1024)),
     appendBytesMax: Math.floor(random.magnitude(64, 512 * 1024)),
+    logKeepEntries: Math.floor(random.magnitude(1, 300)),
+    logBytesMax: Math.floor(random.magnitude(256, 64 * 1024)),
+    compactEntriesMin: Math.floor(random.magnitude(1, 30)),
+    snapshotChunkBytes: Math.floor(random.magnitude(64, 4096)),
+    snapshotBytesPerSecondMax: Math.floor(random.magnitude(1024, 1024 * 1024)),
+    quiesceTicks: random.pick([0, 1, 5, 20]),
+    memberChangeEveryMs: random.chance(0.8) ? random.magnitude(200, 5000) : 0,
     seconds: 60,
     ...overrides,
   };

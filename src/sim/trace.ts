@@ -39,7 +39,7 @@ export class Trace {
         this.mix(message.success ? 1 : 0, message.index, message.hintIndex);
         break;
       case 'Heartbeat':
-        this.mix(message.leaderCommit, message.readRound);
+        this.mix(message.leaderCommit, message.readRound, message.quiesce ? 1 : 0);
         break;
       case 'HeartbeatResponse':
         this.mix(message.readRound);
@@ -51,6 +51,9 @@ export class Trace {
       case 'PreVoteResponse':
       case 'VoteResponse':
         this.mix(message.granted ? 1 : 0);
+        break;
+      case 'TimeoutNow':
+      case 'ReplicaRemoved':
         break;
     }
   }
@@ -75,7 +78,7 @@ export function describeMessage(message: Message): string {
       if (message.success) return `${type} term ${term} durable to ${message.index}`;
       return `${type} term ${term} refuses ${message.index}, try ${message.hintIndex}/${message.hintTerm}`;
     case 'Heartbeat':
-      return `${type} term ${term} commit ${message.leaderCommit} round ${message.readRound}`;
+      return `${type} term ${term} commit ${message.leaderCommit} round ${message.readRound}${message.quiesce ? ', then silence' : ''}`;
     case 'HeartbeatResponse':
       return `${type} term ${term} round ${message.readRound}`;
     case 'PreVoteRequest':
@@ -84,5 +87,8 @@ export function describeMessage(message: Message): string {
     case 'PreVoteResponse':
     case 'VoteResponse':
       return `${type} term ${term} ${message.granted ? 'granted' : 'refused'}`;
+    case 'TimeoutNow':
+    case 'ReplicaRemoved':
+      return `${type} term ${term}`;
   }
 }

@@ -1,7 +1,7 @@
 /** What all parts of one simulated world share. */
 import type { Config } from '../config.ts';
 import type { PartitionMap } from '../cluster/partition-map.ts';
-import type { PartitionId } from '../replica/ports.ts';
+import type { NodeId, PartitionId } from '../replica/ports.ts';
 import type { Network } from './network.ts';
 import type { RaftJudge } from './raft-judge.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -17,6 +17,8 @@ export interface World {
   readonly trace: Trace;
   /** A key of this partition. */
   readonly keyIn: (partition: PartitionId) => string;
+  /** A node has handed the installation of a snapshot to its disk. */
+  readonly installing: (nodeId: NodeId) => void;
   /** Something that must never happen did. The first one ends the run. */
   readonly violated: (violation: unknown) => void;
 }

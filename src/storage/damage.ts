@@ -15,3 +15,11 @@ export class StorageDamage extends Error {
     this.partition = partition;
   }
 }
+
+/**
+ * What a peer sent of a snapshot is not what the peer read: refused before anything of it is staged. Nothing of this node is in
+ * doubt; the transfer starts over.
+ */
+export class SnapshotDamage extends Error {
+  override readonly name = 'SnapshotDamage';
+}

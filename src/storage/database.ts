@@ -2,12 +2,24 @@
  * What the storage needs of a sorted key-value database: LevelDB in a node, a map in memory for tests and the
  * simulator. Everything above it (formats, chains, order, recovery) is the same code for both.
  */
-export interface Database {
+export interface Database extends DatabaseReader {
+  batch(): DatabaseBatch;
+  /** Of this moment: what is written later does not show. To be closed. */
+  snapshot(): DatabaseSnapshot;
+  /** Bytes of the records with from <= key <= to; roughly, and LevelDB leaves out what is not in tables yet. */
+  approximateBytes(from: Buffer, to: Buffer): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface DatabaseReader {
   /** The newest value that a completed batch wrote. The caller owns what it gets. */
   get(key: Buffer): Buffer | undefined;
-  batch(): DatabaseBatch;
-  /** Records with from <= key <= to, in key order, or against it. */
+  /** Records with from <= key <= to, in key order, or against it, as they are when it begins. */
   scan(range: ScanRange): AsyncIterable<readonly [key: Buffer, value: Buffer]>;
+}
+
+export interface DatabaseSnapshot extends DatabaseReader {
+  /** Resolves once no scan of it is under way any more. */
   close(): Promise<void>;
 }
 
@@ -30,4 +42,6 @@ export interface ScanRange {
   readonly to: Buffer;
   readonly reverse?: boolean;
   readonly limit?: number;
+  /** True: values are not wanted and may come out empty. */
+  readonly keysOnly?: boolean;
 }

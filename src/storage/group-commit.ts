@@ -2,18 +2,29 @@ import { assert } from '../assert.ts';
 import { planted } from '../planted.ts';
 import type { StorageConfig } from '../config.ts';
 import type { MachineState, StateReader, StateWrite } from '../kv/types.ts';
-import { noReplica, type HardState, type LogReader } from '../raft/types.ts';
-import type { Clock, LogWrite, PartitionId, RecoveredGroup, Storage } from '../replica/ports.ts';
+import { noReplica, type HardState, type LogIndex, type LogReader, type ReplicaId } from '../raft/types.ts';
+import type {
+  Clock,
+  LogWrite,
+  PartitionId,
+  RecoveredGroup,
+  StateSnapshot,
+  Storage,
+  StoredConfiguration,
+} from '../replica/ports.ts';
 import { BatchSequence, recoverSequence, type RecoveredSequence } from './batch-sequence.ts';
 import { CommitQueue, type Queued } from './commit-queue.ts';
 import type { Databases, DatabaseName } from './database.ts';
 import { Group } from './group.ts';
-import { stagedBytes, type StagedChange } from './group-state.ts';
+import { stagedBytes } from './group-state.ts';
 import { HeaderCacheBudget } from './header-cache.ts';
 import type { HighWaterMark, Mark } from './high-water.ts';
-import { nodePartition } from './keys.ts';
+import { indexKeyBytes, nodePartition } from './keys.ts';
 import { emptyGroup, recoverGroups, type StoredGroup } from './recovery.ts';
 import { recordOverheadBytes } from './records.ts';
+import type { StagingWrite } from './staging-area.ts';
+import { StateQueue } from './state-queue.ts';
+import { OpenSnapshots } from './state-snapshot.ts';
 
 export interface GroupCommitOptions {
   readonly databases: Databases;
@@ -34,11 +45,6 @@ interface QueuedLogWrite extends Queued {
   readonly onDurable: () => void;
 }
 
-interface QueuedStateChange extends Queued {
-  readonly group: Group;
-  readonly change: StagedChange;
-}
-
 interface RecoveredStorage {
   readonly logSequence: RecoveredSequence;
   readonly stateSequence: RecoveredSequence;
@@ -54,20 +60,21 @@ interface RecoveredStorage {
  * write that is not durable yet. (A leader may well apply an entry that its followers made durable before itself.) State
  * that lags behind is no loss: a node that starts again applies the rest from its log. Answers wait for log writes
  * alone, so only these move the high-water mark.
+ *
+ * The same rule makes an install one step, though it changes both databases: the log's batch comes first, and only behind
+ * it the one that makes the staged snapshot the live state. A crash between the two is made up for at opening (`recovery.ts`).
  */
 export class GroupCommit implements Storage {
   readonly #options: GroupCommitOptions;
   readonly #log: CommitQueue<QueuedLogWrite>;
-  readonly #state: CommitQueue<QueuedStateChange>;
+  readonly #state: StateQueue;
   readonly #budget: HeaderCacheBudget;
   readonly #groups = new Map<PartitionId, Group>();
+  readonly #snapshots: OpenSnapshots;
   #ordinal = 0;
   #failed = false;
   /** Set while durable log writes are told of: what their owners hand over goes out together. */
   #telling = false;
-  /** Cancels the wait of staged state for more of it. */
-  #cancelStateFlush: (() => void) | undefined;
-  #stateFlushDue = false;
   /** Set once `close` was called; called when nothing is under way any more. */
   #closing: (() => void) | undefined;
 
@@ -86,18 +93,33 @@ export class GroupCommit implements Storage {
       onDurable: (items, mark) => this.#logDurable(items, mark),
       onFailure,
     });
-    this.#state = new CommitQueue({
+    this.#state = new StateQueue({
       database: databases.state,
       sequence: new BatchSequence({ config, incarnation, recovered: recovered.stateSequence }),
-      batchBytesMax,
-      encode: (items, batch, scratch) => {
-        const end = items.at(-1)?.ordinal ?? 0;
-        return items.reduce((bytes, { group, change }) => bytes + group.state.encode(change, end, batch, scratch), 0);
+      config,
+      after: options.after,
+      onDue: () => this.flush(),
+      onSynced: () => this.#stillGood(() => this.#synced('state')),
+      onSettled: () => {
+        this.flush();
+        this.#resolveIfIdle();
       },
-      onDurable: (items) => this.#stateDurable(items),
       onFailure,
     });
-    for (const group of recovered.groups) this.#groups.set(group.partition, this.#open(group, true));
+    this.#snapshots = new OpenSnapshots(databases.state);
+    for (const stored of recovered.groups) {
+      const group = this.#open(stored, true);
+      this.#groups.set(stored.partition, group);
+      group.staging.recover(stored);
+    }
+  }
+
+  partitions(): readonly PartitionId[] {
+    return [...this.#groups.keys()];
+  }
+
+  foundGroup(partition: PartitionId, replicaId: ReplicaId): void {
+    this.#group(partition).found(replicaId);
   }
 
   group(partition: PartitionId): RecoveredGroup {
@@ -115,26 +137,61 @@ export class GroupCommit implements Storage {
   appendLog(write: LogWrite, onDurable: () => void): void {
     if (this.#failed || this.#closing) return;
     const group = this.#group(write.partition);
-    group.log.queued(write);
-    let bytes = recordOverheadBytes;
+    let bytes = 2 * recordOverheadBytes + indexKeyBytes * group.queued(write);
     for (const entry of write.entries) bytes += recordOverheadBytes + entry.body.length;
     const item: QueuedLogWrite = { group, ordinal: this.#nextOrdinal(), bytes, write, onDurable };
     if (planted('term-and-vote-apart') && write.hardState) this.#pushApart(item, write.hardState);
     else this.#log.push(item);
+    // Pushed behind the log write, it waits for it.
+    if (write.install !== undefined) group.staging.install(write.install);
   }
 
-  stageState(partition: PartitionId, writes: readonly StateWrite[], machineState: MachineState): void {
+  stageState(
+    partition: PartitionId,
+    writes: readonly StateWrite[],
+    machineState: MachineState,
+    configuration?: StoredConfiguration,
+  ): void {
     if (this.#failed || this.#closing) return;
     const group = this.#group(partition);
     const ordinal = this.#nextOrdinal();
-    const change = group.state.stage(ordinal, writes, machineState);
-    this.#state.push({ group, ordinal, bytes: stagedBytes(writes), change });
+    const change = group.state.stage(ordinal, writes, machineState, configuration);
+    this.#state.push(group.state, change, stagedBytes(writes, configuration));
+  }
+
+  durableAppliedIndex(partition: PartitionId): LogIndex {
+    return this.#group(partition).state.durableAppliedIndex();
+  }
+
+  openSnapshot(partition: PartitionId): StateSnapshot {
+    return this.#snapshots.open(partition);
+  }
+
+  beginSnapshot(partition: PartitionId): Promise<void> {
+    const group = this.#group(partition);
+    // State without a log would be taken for what a loss has left: the group's first log batch comes before it.
+    if (!group.founded) {
+      this.appendLog({ partition, hardState: undefined, truncateFrom: undefined, entries: [] }, () => undefined);
+    }
+    return group.staging.begin();
+  }
+
+  stageSnapshotChunk(partition: PartitionId, records: Buffer): Promise<void> {
+    return this.#group(partition).staging.stage(records);
+  }
+
+  completeSnapshot(
+    partition: PartitionId,
+    machineState: MachineState,
+    configuration: StoredConfiguration | undefined,
+  ): Promise<void> {
+    return this.#group(partition).staging.complete(machineState, configuration);
   }
 
   flush(): void {
     if (this.#failed || this.#telling) return;
     this.#log.start();
-    this.#flushState();
+    this.#state.flush(this.#log.oldestOrdinal(), this.#closing !== undefined);
   }
 
   pendingBytes(): number {
@@ -149,7 +206,9 @@ export class GroupCommit implements Storage {
     this.flush();
     this.#resolveIfIdle();
     await idle;
-    this.#cancelStateFlush?.();
+    this.#state.stop();
+    for (const group of this.#groups.values()) await group.staging.settled();
+    await this.#snapshots.close();
     await Promise.all([this.#options.databases.log.close(), this.#options.databases.state.close()]);
     this.#options.highWater.close();
   }
@@ -168,41 +227,12 @@ export class GroupCommit implements Storage {
     });
   }
 
-  /** State gathers for a while, since a few large batches cost less than many small ones, and nobody waits for it. */
-  #flushState(): void {
-    if (this.#state.waitingBytes() === 0 || this.#state.batchUnderWay()) return;
-    const { batchBytesMax, stateFlushDelayMs } = this.#options.config;
-    const much = this.#state.waitingBytes() > batchBytesMax / 2;
-    if (!much && !this.#stateFlushDue && !this.#closing) {
-      this.#cancelStateFlush ??= this.#options.after(stateFlushDelayMs, this.#onStateFlushDue);
-      return;
-    }
-    this.#state.start(this.#log.oldestOrdinal());
-    if (!this.#state.batchUnderWay()) return;
-    this.#cancelStateFlush?.();
-    this.#cancelStateFlush = undefined;
-    this.#stateFlushDue = false;
-  }
-
-  readonly #onStateFlushDue = (): void => {
-    this.#cancelStateFlush = undefined;
-    this.#stateFlushDue = true;
-    this.flush();
-  };
-
   #logDurable(items: readonly QueuedLogWrite[], mark: Mark): void {
     if (!this.#stillGood(() => this.#synced('log', mark))) return;
     for (const { group, write } of items) group.log.durable(write);
     this.#telling = true;
     for (const { onDurable } of items) onDurable();
     this.#telling = false;
-    this.flush();
-    this.#resolveIfIdle();
-  }
-
-  #stateDurable(items: readonly QueuedStateChange[]): void {
-    if (!this.#stillGood(() => this.#synced('state'))) return;
-    for (const { group, change } of items) group.state.durable(change);
     this.flush();
     this.#resolveIfIdle();
   }
@@ -231,6 +261,7 @@ export class GroupCommit implements Storage {
     if (!this.#failed) {
       this.#failed = true;
       this.#options.onFailure(error);
+      this.#state.failed(error);
     }
     this.#resolveIfIdle();
   }
@@ -241,6 +272,14 @@ export class GroupCommit implements Storage {
       ? !this.#log.batchUnderWay() && !this.#state.batchUnderWay()
       : this.#log.isEmpty() && this.#state.isEmpty();
     if (idle) this.#closing?.();
+  }
+
+  #stage(write: StagingWrite): Promise<void> {
+    if (this.#failed || this.#closing) return Promise.reject(new Error('the storage takes no more: it is closing'));
+    const ordinal = write.behindLog && planted('install-state-before-index') ? 0 : this.#nextOrdinal();
+    const durable = this.#state.pushStaging(ordinal, write);
+    this.flush();
+    return durable;
   }
 
   #nextOrdinal(): number {
@@ -258,7 +297,16 @@ export class GroupCommit implements Storage {
   }
 
   #open(recovered: StoredGroup, founded: boolean): Group {
-    return new Group({ databases: this.#options.databases, recovered, budget: this.#budget, founded });
+    return new Group({
+      databases: this.#options.databases,
+      recovered,
+      budget: this.#budget,
+      founded,
+      queue: { push: (write) => this.#stage(write) },
+      onBackgroundFailure: (error) => {
+        if (!this.#closing) this.#fail(error);
+      },
+    });
   }
 }
 

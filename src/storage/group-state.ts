@@ -1,12 +1,15 @@
 import { asBuffer } from '../bytes.ts';
 import { planted } from '../planted.ts';
 import type { MachineState, RecordHeader, StateReader, StateWrite, ValueRecord } from '../kv/types.ts';
-import type { PartitionId } from '../replica/ports.ts';
+import type { LogIndex } from '../raft/types.ts';
+import type { PartitionId, StoredConfiguration } from '../replica/ports.ts';
 import type { Database, DatabaseBatch } from './database.ts';
-import { valueKey } from './keys.ts';
+import { groupKey, RecordKind, valueKey, type Area } from './keys.ts';
 import { HeaderCache, type HeaderCacheBudget } from './header-cache.ts';
-import { encodeMachineState, recordOverheadBytes } from './records.ts';
-import type { Scratch } from './sealing.ts';
+import { recordOverheadBytes } from './records.ts';
+import type { StoredGroup } from './recovery.ts';
+import { putRecord, type Scratch } from './sealing.ts';
+import { encodeConfigurationRecord, encodeMachineState, type StagedSnapshot, type StateHead } from './state-records.ts';
 import { decodeValue, encodeValue, valueRecordBytes } from './value-record.ts';
 
 /** One `stageState`. Key and value bytes are not copied: nobody writes to them once they are handed over. */
@@ -17,6 +20,12 @@ export interface StagedChange {
   /** Of each write, as the overlay knows it. */
   readonly overlayKeys: readonly string[];
   readonly machineState: MachineState;
+  /** The one that was live when it was staged. */
+  readonly area: Area;
+  /** Set when it brings a configuration. */
+  readonly configuration: StoredConfiguration | undefined;
+  /** Of the one in force after it. */
+  readonly configurationIndex: LogIndex | undefined;
 }
 
 interface OverlayValue {
@@ -33,14 +42,39 @@ export class GroupState implements StateReader {
   readonly #database: Database;
   readonly #partition: PartitionId;
   readonly #overlay = new Map<string, OverlayValue>();
-  readonly #cache: HeaderCache;
+  readonly #budget: HeaderCacheBudget;
+  #cache: HeaderCache;
+  #area: Area;
+  #configurationIndex: LogIndex | undefined;
   #newestOrdinal = 0;
-  #newestState: MachineState | undefined;
+  #newestState: MachineState;
+  #durableAppliedIndex: LogIndex;
+  /** Whether any batch written or waiting has a machine state. */
+  #founded: boolean;
 
-  constructor(database: Database, partition: PartitionId, budget: HeaderCacheBudget) {
+  constructor(database: Database, recovered: StoredGroup, budget: HeaderCacheBudget) {
     this.#database = database;
-    this.#partition = partition;
+    this.#partition = recovered.partition;
+    this.#budget = budget;
     this.#cache = new HeaderCache(budget);
+    this.#area = recovered.area;
+    this.#configurationIndex = recovered.configuration?.index;
+    this.#newestState = recovered.machineState;
+    this.#durableAppliedIndex = recovered.durableAppliedIndex;
+    this.#founded = recovered.stateFounded;
+  }
+
+  /** The live one: reads and what is staged from now on belong to it. */
+  get area(): Area {
+    return this.#area;
+  }
+
+  get appliedIndex(): number {
+    return this.#newestState.appliedIndex;
+  }
+
+  durableAppliedIndex(): LogIndex {
+    return this.#durableAppliedIndex;
   }
 
   get(key: Uint8Array): ValueRecord | undefined {
@@ -62,12 +96,17 @@ export class GroupState implements StateReader {
   }
 
   #stored(key: Uint8Array): ValueRecord | undefined {
-    const stored = valueKey(this.#partition, key);
+    const stored = valueKey(this.#partition, this.#area, key);
     const value = this.#database.get(stored);
     return value === undefined ? undefined : decodeValue(stored, value);
   }
 
-  stage(ordinal: number, writes: readonly StateWrite[], machineState: MachineState): StagedChange {
+  stage(
+    ordinal: number,
+    writes: readonly StateWrite[],
+    machineState: MachineState,
+    configuration: StoredConfiguration | undefined,
+  ): StagedChange {
     const overlayKeys: string[] = [];
     for (const write of writes) {
       const record = write.type === 'put' ? write.record : undefined;
@@ -78,7 +117,53 @@ export class GroupState implements StateReader {
     }
     this.#newestOrdinal = ordinal;
     this.#newestState = machineState;
-    return { ordinal, writes, overlayKeys, machineState };
+    this.#founded = true;
+    if (configuration !== undefined) this.#configurationIndex = configuration.index;
+    const configurationIndex = this.#configurationIndex;
+    return { ordinal, writes, overlayKeys, machineState, area: this.#area, configuration, configurationIndex };
+  }
+
+  /**
+   * A snapshot takes the place of the state, in memory at once: what was staged before is not seen any more. It may still be
+   * written, to the area that it was staged for, as long as that is the live one on disk.
+   */
+  install({ machineState, area, configuration }: StagedSnapshot): void {
+    this.#overlay.clear();
+    this.#cache = new HeaderCache(this.#budget);
+    this.#area = area;
+    this.#newestState = machineState;
+    this.#configurationIndex = configuration?.index;
+    this.#founded = true;
+  }
+
+  /** What makes the installed snapshot the live state on disk. Returns the bytes put. */
+  encodeInstalled(
+    { machineState, area, configuration }: StagedSnapshot,
+    batch: DatabaseBatch,
+    scratch: Scratch,
+  ): number {
+    const head = { machineState, area, configurationIndex: configuration?.index };
+    const bytes = putRecord(batch, encodeMachineState(scratch, this.#partition, head));
+    if (configuration !== undefined) {
+      return bytes + putRecord(batch, encodeConfigurationRecord(scratch, this.#partition, configuration));
+    }
+    batch.delete(groupKey(this.#partition, RecordKind.configuration));
+    return bytes;
+  }
+
+  installDurable({ machineState }: StagedSnapshot): void {
+    // What was applied since may have been in the same batch.
+    this.#durableAppliedIndex = Math.max(this.#durableAppliedIndex, machineState.appliedIndex) as LogIndex;
+  }
+
+  /**
+   * For what is about to be queued: the machine state that it must bring along, if nothing before it does. A group has one from
+   * its first state batch on; records without one are what a loss has left.
+   */
+  found(): StateHead | undefined {
+    if (this.#founded) return undefined;
+    this.#founded = true;
+    return { machineState: this.#newestState, area: this.#area, configurationIndex: this.#configurationIndex };
   }
 
   /**
@@ -91,19 +176,21 @@ export class GroupState implements StateReader {
     for (const [position, write] of change.writes.entries()) {
       if (overwritten(this.#overlay.get(change.overlayKeys[position] ?? '')?.ordinal ?? 0)) continue;
       if (write.type === 'delete') {
-        batch.delete(valueKey(this.#partition, write.key));
+        batch.delete(valueKey(this.#partition, change.area, write.key));
         bytes += write.key.length;
       } else {
-        const record = encodeValue(scratch, this.#partition, write.key, write.record);
-        batch.put(record.key, record.value);
-        bytes += record.key.length + record.value.length;
+        bytes += putRecord(batch, encodeValue(scratch, this.#partition, change.area, write.key, write.record));
       }
     }
+    const { area, configuration, configurationIndex } = change;
+    if (configuration !== undefined) {
+      bytes += putRecord(batch, encodeConfigurationRecord(scratch, this.#partition, configuration));
+    }
     if (overwritten(this.#newestOrdinal)) return bytes;
-    const machineState = (planted('applied-index-apart') && this.#newestState) || change.machineState;
-    const record = encodeMachineState(scratch, this.#partition, machineState);
-    batch.put(record.key, record.value);
-    return bytes + record.key.length + record.value.length;
+    const machineState = planted('applied-index-apart') ? this.#newestState : change.machineState;
+    return (
+      bytes + putRecord(batch, encodeMachineState(scratch, this.#partition, { machineState, area, configurationIndex }))
+    );
   }
 
   /** The database has it now; what was staged again since stays in the overlay. */
@@ -111,6 +198,7 @@ export class GroupState implements StateReader {
     for (const key of change.overlayKeys) {
       if (this.#overlay.get(key)?.ordinal === change.ordinal) this.#overlay.delete(key);
     }
+    this.#durableAppliedIndex = change.machineState.appliedIndex as LogIndex;
   }
 }
 
@@ -121,8 +209,8 @@ function headerOf(record: ValueRecord | undefined): RecordHeader | undefined {
 }
 
 /** Bytes that a change takes in a batch, at most. */
-export function stagedBytes(writes: readonly StateWrite[]): number {
-  let bytes = 2 * recordOverheadBytes;
+export function stagedBytes(writes: readonly StateWrite[], configuration: StoredConfiguration | undefined): number {
+  let bytes = 3 * recordOverheadBytes + (configuration?.body.length ?? 0);
   for (const write of writes) bytes += valueRecordBytes(write.key, write.type === 'put' ? write.record : undefined);
   return bytes;
 }

@@ -1,11 +1,14 @@
+import { assert } from '../assert.ts';
+import type { ReplicaId } from '../raft/types.ts';
 import type { LogWrite } from '../replica/ports.ts';
 import type { DatabaseBatch, Databases } from './database.ts';
 import { GroupLog } from './group-log.ts';
 import { GroupState } from './group-state.ts';
 import type { HeaderCacheBudget } from './header-cache.ts';
-import { encodeHardState, encodeLogStart } from './records.ts';
+import { encodeHardState, encodeLogStart, encodeReplica } from './records.ts';
 import type { StoredGroup } from './recovery.ts';
-import type { EncodedRecord, Scratch } from './sealing.ts';
+import { putRecord, type Scratch } from './sealing.ts';
+import { StagingArea, type StagingQueue } from './staging-area.ts';
 
 export interface GroupOptions {
   readonly databases: Databases;
@@ -14,28 +17,64 @@ export interface GroupOptions {
   readonly budget: HeaderCacheBudget;
   /** Whether the log database holds the group already. */
   readonly founded: boolean;
+  readonly queue: StagingQueue;
+  readonly onBackgroundFailure: (error: unknown) => void;
 }
 
-/** One group's records: what was found at open, its log and its state, and their way into a batch. */
+/** One group's records: what was found at open, its log, its state and what is staged beside it, and their way into a batch. */
 export class Group {
   readonly recovered: StoredGroup;
   readonly log: GroupLog;
   readonly state: GroupState;
+  readonly staging: StagingArea;
   #founded: boolean;
+  #replicaId: ReplicaId | undefined;
 
   constructor(options: GroupOptions) {
-    const { databases, recovered, budget, founded } = options;
+    const { databases, recovered, budget, founded, onBackgroundFailure } = options;
     this.recovered = recovered;
     this.log = new GroupLog({ database: databases.log, ...recovered });
-    this.state = new GroupState(databases.state, recovered.partition, budget);
+    this.state = new GroupState(databases.state, recovered, budget);
+    this.staging = new StagingArea({
+      database: databases.state,
+      recovered,
+      state: this.state,
+      queue: options.queue,
+      onBackgroundFailure,
+    });
     this.#founded = founded;
   }
 
-  /** Truncate, append, hard state. Returns the bytes put. */
+  /** Whether the log's database has anything of it, or will with the batch made last. */
+  get founded(): boolean {
+    return this.#founded;
+  }
+
+  /** Before anything is stored of it. */
+  found(replicaId: ReplicaId): void {
+    assert(!this.#founded, 'a replica comes into being once');
+    this.#replicaId = replicaId;
+  }
+
+  /** Returns how many entries it takes out of the front of the log. */
+  queued(write: LogWrite): number {
+    const durable = this.state.durableAppliedIndex();
+    const { compactThrough = 0, partition } = write;
+    assert(
+      compactThrough <= durable,
+      () =>
+        `partition ${partition}: the log up to ${compactThrough} is needed, as the state is durable up to ${durable}`,
+    );
+    return this.log.queued(write);
+  }
+
+  /** Install, truncate, append, hard state, compact. Returns the bytes put. */
   encodeLogWrite(write: LogWrite, batch: DatabaseBatch, scratch: Scratch): number {
-    const bytes = this.#found(batch, scratch) + this.log.encode(write, batch, scratch);
-    if (write.hardState === undefined) return bytes;
-    return bytes + put(batch, encodeHardState(scratch, write.partition, write.hardState));
+    const { partition, hardState, compactThrough } = write;
+    let bytes = this.#found(batch, scratch) + this.log.encode(write, batch, scratch);
+    if (hardState !== undefined) bytes += putRecord(batch, encodeHardState(scratch, partition, hardState));
+    if (compactThrough !== undefined) bytes += this.log.encodeCompaction(compactThrough, batch, scratch);
+    return bytes;
   }
 
   /** What the log holds of a group but entries is there from its first batch on: one of them missing at open was lost. */
@@ -43,13 +82,9 @@ export class Group {
     if (this.#founded) return 0;
     this.#founded = true;
     const { partition, hardState, start } = this.recovered;
-    return (
-      put(batch, encodeHardState(scratch, partition, hardState)) + put(batch, encodeLogStart(scratch, partition, start))
-    );
+    let bytes = putRecord(batch, encodeHardState(scratch, partition, hardState));
+    bytes += putRecord(batch, encodeLogStart(scratch, partition, start));
+    if (this.#replicaId === undefined) return bytes;
+    return bytes + putRecord(batch, encodeReplica(scratch, partition, this.#replicaId));
   }
-}
-
-function put(batch: DatabaseBatch, record: EncodedRecord): number {
-  batch.put(record.key, record.value);
-  return record.key.length + record.value.length;
 }

@@ -15,8 +15,23 @@ export const RecordKind = {
   logEntry: 4,
   value: 5,
   batchSequence: 6,
+  configuration: 7,
+  stagedSnapshot: 8,
+  unswept: 9,
+  valueOfArea1: 10,
+  replica: 12,
 } as const;
 export type RecordKind = (typeof RecordKind)[keyof typeof RecordKind];
+
+/**
+ * A group's values live in one of two areas, `value` being the kind of area 0. The machine state names the one that is live; in
+ * the other one a snapshot is staged.
+ */
+export type Area = 0 | 1;
+
+export function otherArea(area: Area): Area {
+  return area === 0 ? 1 : 0;
+}
 
 /** Stands where a partition would for records of the node as a whole; no partition ever has this number. */
 export const nodePartition = 0xffff_ffff as PartitionId;
@@ -45,10 +60,37 @@ export function indexKey(partition: PartitionId, kind: RecordKind, index: number
   return key;
 }
 
-export function valueKey(partition: PartitionId, key: Uint8Array): Buffer {
+export function valueKey(partition: PartitionId, area: Area, key: Uint8Array): Buffer {
   const bytes = Buffer.allocUnsafe(keyPrefixBytes + key.length);
-  writeKeyPrefix(bytes, partition, RecordKind.value);
+  writeKeyPrefix(bytes, partition, valueKind(area));
   bytes.set(key, keyPrefixBytes);
+  return bytes;
+}
+
+export function valueKind(area: Area): RecordKind {
+  return area === 0 ? RecordKind.value : RecordKind.valueOfArea1;
+}
+
+/**
+ * Where an area ends: above every key in it, and itself never the key of a record. (Of kind 6 there are none in a group, and 11
+ * is to stay unused.)
+ */
+export function areaEnd(partition: PartitionId, area: Area): Buffer {
+  const bytes = Buffer.allocUnsafe(keyPrefixBytes);
+  writeKeyPrefix(bytes, partition, valueKind(area));
+  bytes[keyPrefixBytes - 1] = valueKind(area) + 1;
+  return bytes;
+}
+
+/** The key's bytes without partition and kind. */
+export function userKeyOf(key: Buffer): Buffer {
+  return key.subarray(keyPrefixBytes);
+}
+
+/** The first key that sorts behind `key`. */
+export function keyBehind(key: Uint8Array): Buffer {
+  const bytes = Buffer.alloc(key.length + 1);
+  bytes.set(key);
   return bytes;
 }
 

@@ -4,7 +4,7 @@ import { ClassicLevel } from 'classic-level';
 import type { StorageConfig } from '../config.ts';
 import { StorageDamage } from './damage.ts';
 import { isLocked, lockedError, prepareDirectory } from './data-directory.ts';
-import type { Database, DatabaseBatch, ScanRange } from './database.ts';
+import type { Database, DatabaseBatch, DatabaseSnapshot, ScanRange } from './database.ts';
 
 /** Opens a LevelDB, or makes it when `mayCreate`. Fails with a DataDirectoryError, or a StorageDamage when LevelDB itself finds its files wanting. */
 export async function openLevelDatabase(options: {
@@ -38,14 +38,37 @@ export async function openLevelDatabase(options: {
     get: (key) => level.getSync(key),
     batch: () => new LevelBatch(level, config.sync),
     scan: (range) => scan(level, range),
+    snapshot: () => openSnapshot(level),
+    approximateBytes: (from, to) => level.approximateSize(from, to),
     close: () => level.close(),
   };
 }
 
-function scan(level: ClassicLevel<Buffer, Buffer>, range: ScanRange): AsyncIterable<readonly [Buffer, Buffer]> {
-  const { from, to, reverse = false, limit = -1 } = range;
-  return level.iterator({ gte: from, lte: to, reverse, limit, fillCache: false });
+function openSnapshot(level: ClassicLevel<Buffer, Buffer>): DatabaseSnapshot {
+  const snapshot = level.snapshot();
+  return {
+    get: (key) => level.getSync(key, { snapshot }),
+    scan: (range) => scan(level, range, snapshot),
+    close: () => snapshot.close(),
+  };
 }
+
+function scan(
+  level: ClassicLevel<Buffer, Buffer>,
+  range: ScanRange,
+  snapshot?: Snapshot,
+): AsyncIterable<readonly [Buffer, Buffer]> {
+  const { from, to, reverse = false, limit = -1, keysOnly = false } = range;
+  const bounds = { gte: from, lte: to, reverse, limit, fillCache: false, ...(snapshot ? { snapshot } : {}) };
+  return keysOnly ? withoutValues(level.keys(bounds)) : level.iterator(bounds);
+}
+
+async function* withoutValues(keys: AsyncIterable<Buffer>): AsyncGenerator<readonly [Buffer, Buffer]> {
+  for await (const key of keys) yield [key, noValue];
+}
+
+const noValue = Buffer.alloc(0);
+type Snapshot = ReturnType<ClassicLevel<Buffer, Buffer>['snapshot']>;
 
 /**
  * A chained batch: its native side copies each record as it is put, so records can be encoded one after the other in the

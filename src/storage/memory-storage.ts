@@ -5,7 +5,7 @@
 import { assert } from '../assert.ts';
 import { defaults, type StorageConfig } from '../config.ts';
 import type { Clock, Storage } from '../replica/ports.ts';
-import type { Database, DatabaseBatch, DatabaseName, ScanRange } from './database.ts';
+import type { Database, DatabaseBatch, DatabaseName, DatabaseSnapshot, ScanRange } from './database.ts';
 import { openGroupCommit } from './group-commit.ts';
 import type { HighWaterMark, Mark } from './high-water.ts';
 
@@ -72,11 +72,20 @@ async function open(options: MemoryStorageOptions, disk: Disk): Promise<MemorySt
     return open({ ...options, ...overrides }, { records: copy, mark: disk.mark });
   };
   return {
+    partitions: () => storage.partitions(),
+    foundGroup: (partition, replicaId) => storage.foundGroup(partition, replicaId),
     group: (partition) => storage.group(partition),
     log: (partition) => storage.log(partition),
     state: (partition) => storage.state(partition),
     appendLog: (write, onDurable) => storage.appendLog(write, onDurable),
-    stageState: (partition, writes, machineState) => storage.stageState(partition, writes, machineState),
+    stageState: (partition, writes, machineState, configuration) =>
+      storage.stageState(partition, writes, machineState, configuration),
+    durableAppliedIndex: (partition) => storage.durableAppliedIndex(partition),
+    openSnapshot: (partition) => storage.openSnapshot(partition),
+    beginSnapshot: (partition) => storage.beginSnapshot(partition),
+    stageSnapshotChunk: (partition, records) => storage.stageSnapshotChunk(partition, records),
+    completeSnapshot: (partition, machineState, configuration) =>
+      storage.completeSnapshot(partition, machineState, configuration),
     flush: () => storage.flush(),
     pendingBytes: () => storage.pendingBytes(),
     close: () => storage.close(),
@@ -124,16 +133,22 @@ class MemoryDatabase implements Database {
     };
   }
 
-  async *scan(range: ScanRange): AsyncGenerator<readonly [Buffer, Buffer]> {
-    const from = range.from.toString('latin1');
-    const to = range.to.toString('latin1');
-    // One character a byte: strings compare as their bytes do.
-    const keys = [...this.#records.keys()].filter((key) => key >= from && key <= to).sort();
-    if (range.reverse === true) keys.reverse();
-    for (const key of keys.slice(0, range.limit)) {
-      const value = this.#records.get(key);
-      if (value !== undefined) yield [Buffer.from(key, 'latin1'), Buffer.from(value)];
-    }
+  scan(range: ScanRange): AsyncIterable<readonly [Buffer, Buffer]> {
+    return scanRecords(this.#records, range);
+  }
+
+  snapshot(): DatabaseSnapshot {
+    // A batch replaces values and never writes to one.
+    const copy = new Map(this.#records);
+    return {
+      get: (key) => copy.get(key.toString('latin1')),
+      scan: (range) => scanRecords(copy, range),
+      close: async () => copy.clear(),
+    };
+  }
+
+  async approximateBytes(from: Buffer, to: Buffer): Promise<number> {
+    return select(this.#records, { from, to }).reduce((sum, [key, value]) => sum + key.length + value.length, 0);
   }
 
   async close(): Promise<void> {
@@ -180,6 +195,24 @@ class MemoryDatabase implements Database {
       });
     });
   }
+}
+
+async function* scanRecords(
+  records: ReadonlyMap<string, Buffer>,
+  range: ScanRange,
+): AsyncGenerator<readonly [Buffer, Buffer]> {
+  yield* select(records, range);
+}
+
+/** All of one moment, whatever is written while they are gone through. */
+function select(records: ReadonlyMap<string, Buffer>, range: ScanRange): (readonly [Buffer, Buffer])[] {
+  const from = range.from.toString('latin1');
+  const to = range.to.toString('latin1');
+  // One character a byte: strings compare as their bytes do.
+  const chosen = [...records].filter(([key]) => key >= from && key <= to);
+  chosen.sort(([one], [other]) => (one < other ? -1 : 1));
+  if (range.reverse === true) chosen.reverse();
+  return chosen.slice(0, range.limit).map(([key, value]) => [Buffer.from(key, 'latin1'), Buffer.from(value)]);
 }
 
 const afterRealTime: Clock['after'] = (delayMs, callback) => {

@@ -1,6 +1,5 @@
-/** The records of Raft and of the node. Golden bytes in `test/storage/records.test.ts` hold these layouts still. */
+/** The records of Raft and of the node; those of the state machine are in `state-records.ts`. Golden bytes in `test/storage/records.test.ts` hold these layouts still. */
 import { readU64, writeU64 } from '../bytes.ts';
-import type { MachineState } from '../kv/types.ts';
 import type { Entry, EntryKind, HardState, LogIndex, ReplicaId, Term } from '../raft/types.ts';
 import type { PartitionId } from '../replica/ports.ts';
 import {
@@ -95,6 +94,16 @@ export function decodeHardState(key: Buffer, value: Buffer): HardState {
   return { currentTerm: currentTerm as Term, votedFor: votedFor as ReplicaId };
 }
 
+/** Which stay of the member a group's records belong to, where the partition map does not say. */
+export function encodeReplica(scratch: Scratch, partition: PartitionId, replicaId: ReplicaId): EncodedRecord {
+  return encodeNumbers(scratch, partition, RecordKind.replica, [replicaId]);
+}
+
+export function decodeReplica(key: Buffer, value: Buffer): ReplicaId {
+  const [replicaId] = decodeNumbers(key, value, 1, () => 'replica');
+  return replicaId as ReplicaId;
+}
+
 export function encodeLogStart(scratch: Scratch, partition: PartitionId, start: LogStart): EncodedRecord {
   const fields = [start.firstIndex, start.previousTerm, start.previousChecksum];
   return encodeNumbers(scratch, partition, RecordKind.logStart, fields);
@@ -109,24 +118,9 @@ export function decodeLogStart(key: Buffer, value: Buffer): LogStart {
   };
 }
 
-export function encodeMachineState(scratch: Scratch, partition: PartitionId, state: MachineState): EncodedRecord {
-  const fields = [state.appliedIndex, state.appliedTerm, state.logTime, state.keys, state.bytes];
-  return encodeNumbers(scratch, partition, RecordKind.machineState, fields);
-}
-
-export function decodeMachineState(key: Buffer, value: Buffer): MachineState {
-  const [appliedIndex = 0, appliedTerm = 0, logTime = 0, keys = 0, bytes = 0] = decodeNumbers(
-    key,
-    value,
-    5,
-    () => 'machine state',
-  );
-  return { appliedIndex, appliedTerm, logTime, keys, bytes };
-}
-
 export function encodeSequence(scratch: Scratch, record: SequenceRecord): EncodedRecord {
   const fields = [record.firstSequence, record.incarnation, record.batchBytes, record.previousChecksum];
-  return encodeNumbers(scratch, nodePartition, RecordKind.batchSequence, fields, record.sequence);
+  return encodeNumbers(scratch, nodePartition, RecordKind.batchSequence, fields, { index: record.sequence });
 }
 
 export function decodeSequence(key: Buffer, value: Buffer): SequenceRecord & { readonly checksum: number } {

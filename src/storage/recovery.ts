@@ -1,37 +1,54 @@
 /** What the databases hold of each group, read and judged before anything is served. */
 import type { MachineState } from '../kv/types.ts';
-import type { LogIndex, Term } from '../raft/types.ts';
-import type { PartitionId, RecoveredGroup } from '../replica/ports.ts';
+import type { LogIndex, ReplicaId, Term } from '../raft/types.ts';
+import type { PartitionId, RecoveredGroup, StoredConfiguration } from '../replica/ports.ts';
 import { noReplica } from '../raft/types.ts';
 import { StorageDamage } from './damage.ts';
-import type { Database, Databases } from './database.ts';
-import { checkChain, type ChainPosition } from './group-log.ts';
-import { groupKey, indexKey, kindOfKey, nodePartition, partitionOfKey, RecordKind } from './keys.ts';
+import type { Database, DatabaseReader, Databases } from './database.ts';
+import type { ChainPosition } from './group-log.ts';
+import { groupKey, kindOfKey, nodePartition, partitionOfKey, RecordKind, type Area } from './keys.ts';
+import { recoverLogEnd, storedLogBytes } from './log-recovery.ts';
+import { decodeHardState, decodeLogStart, decodeReplica, type LogStart } from './records.ts';
 import {
-  decodeEntry,
-  decodeHardState,
-  decodeLogStart,
+  decodeConfigurationRecord,
   decodeMachineState,
-  type ChainedEntry,
-  type LogStart,
-} from './records.ts';
-
-/** So much is checked at the end of each log, whichever is reached first, and always all above the applied index. */
-const checkedEntries = 1000;
-const checkedBytes = 4 * 1024 * 1024;
+  decodeStagedSnapshot,
+  decodeUnswept,
+  type StagedSnapshot,
+} from './state-records.ts';
 
 export interface StoredGroup extends RecoveredGroup {
   readonly partition: PartitionId;
   readonly start: LogStart;
   readonly last: ChainPosition;
+  /** Where the values of `machineState` are. */
+  readonly area: Area;
+  /** Whether the state's database has a machine state of it. */
+  readonly stateFounded: boolean;
+  readonly durableAppliedIndex: LogIndex;
+  /**
+   * An installed snapshot that the log begins behind, and that is not yet the live state on disk. `machineState`, `configuration`
+   * and `area` are its own.
+   */
+  readonly rollForward: StagedSnapshot | undefined;
+  /** From where on the area that is not live may hold something. */
+  readonly unswept: Buffer | undefined;
 }
 
 /** A group never written to. */
 export function emptyGroup(partition: PartitionId): StoredGroup {
   return {
     partition,
+    replicaId: undefined,
     hardState: { currentTerm: 0 as Term, votedFor: noReplica },
-    machineState: { appliedIndex: 0, appliedTerm: 0, logTime: 0, keys: 0, bytes: 0 },
+    machineState: emptyMachineState,
+    configuration: undefined,
+    logBytes: 0,
+    area: 0,
+    stateFounded: false,
+    durableAppliedIndex: 0 as LogIndex,
+    rollForward: undefined,
+    unswept: undefined,
     start: { firstIndex: 1 as LogIndex, previousTerm: 0 as Term, previousChecksum: 0 },
     last: { index: 0 as LogIndex, term: 0 as Term, checksum: 0 },
   };
@@ -71,82 +88,110 @@ async function firstPartition(database: Database, from: Buffer, to: Buffer): Pro
   return undefined;
 }
 
+function readReplica(log: Database, partition: PartitionId): ReplicaId | undefined {
+  const key = groupKey(partition, RecordKind.replica);
+  const value = log.get(key);
+  return value === undefined ? undefined : decodeReplica(key, value);
+}
+
 async function recoverGroup({ log, state }: Databases, partition: PartitionId): Promise<StoredGroup> {
   const hardState = required(log, partition, RecordKind.hardState, decodeHardState, 'hard state');
   const start = required(log, partition, RecordKind.logStart, decodeLogStart, 'log start');
-  const machineState = await recoverMachineState(state, partition);
-  const last = await checkLogEnd(log, partition, start, machineState);
+  const stateFounded = await isStateFounded(state, partition);
+  const durable = readDurableState(state, partition);
+  const rollForward = pendingInstall(state, partition, start, durable);
+  const { machineState, area, configuration } = rollForward ?? durable;
+  const last = await recoverLogEnd(log, partition, start, machineState);
   // A vote or term that came back in an older version: no entry is stored before its term is (paper, figure 2).
   if (hardState.currentTerm < last.term) {
     const older = `hard state is of term ${hardState.currentTerm}, and the last log entry of term ${last.term}`;
     throw new StorageDamage(`partition ${partition}: ${older}`, partition);
   }
-  return { partition, hardState, machineState, start, last };
+  return {
+    partition,
+    replicaId: readReplica(log, partition),
+    hardState,
+    machineState,
+    configuration,
+    logBytes: await storedLogBytes(log, partition, start, last.index),
+    start,
+    last,
+    area,
+    stateFounded,
+    durableAppliedIndex: durable.machineState.appliedIndex as LogIndex,
+    rollForward,
+    unswept: optional(state, partition, RecordKind.unswept, decodeUnswept),
+  };
+}
+
+/**
+ * The log's batch is what installs a snapshot; the state's that makes it live may have been lost in a crash, and is made up for.
+ * Only for exactly the snapshot that the log begins behind. Any other one that is staged was never installed.
+ */
+function pendingInstall(
+  state: Database,
+  partition: PartitionId,
+  { firstIndex, previousTerm }: LogStart,
+  live: StagedSnapshot,
+): StagedSnapshot | undefined {
+  if (live.machineState.appliedIndex >= firstIndex - 1) return undefined;
+  const staged = optional(state, partition, RecordKind.stagedSnapshot, decodeStagedSnapshot);
+  if (staged === undefined || staged.area === live.area) return undefined;
+  const { appliedIndex, appliedTerm } = staged.machineState;
+  return appliedIndex === firstIndex - 1 && appliedTerm === previousTerm ? staged : undefined;
 }
 
 /** A group whose first state batch is still to come has no state at all; with any, its machine state was in the same batch. */
-async function recoverMachineState(state: Database, partition: PartitionId): Promise<MachineState> {
+async function isStateFounded(state: Database, partition: PartitionId): Promise<boolean> {
   const from = groupKey(partition, RecordKind.machineState);
   const to = groupKey((partition + 1) as PartitionId, RecordKind.machineState);
-  for await (const [key, value] of state.scan({ from, to, limit: 1 })) {
+  for await (const [key] of state.scan({ from, to, limit: 1 })) {
     if (partitionOfKey(key) !== partition) break;
-    if (kindOfKey(key) === RecordKind.machineState) return decodeMachineState(key, value);
+    if (kindOfKey(key) === RecordKind.machineState) return true;
     throw new StorageDamage(`partition ${partition}: machine state is missing`, partition);
   }
-  return emptyGroup(partition).machineState;
+  return false;
 }
 
-/** Reads the log from its end backwards as far as must be checked. Returns its end. */
-async function checkLogEnd(
-  database: Database,
-  partition: PartitionId,
-  start: LogStart,
-  { appliedIndex, appliedTerm }: MachineState,
-): Promise<ChainPosition> {
-  const damaged = (problem: string): StorageDamage =>
-    new StorageDamage(`partition ${partition}: ${problem}`, partition);
-  const beforeFirst = (start.firstIndex - 1) as LogIndex;
-  let last: ChainPosition = { index: beforeFirst, term: start.previousTerm, checksum: start.previousChecksum };
-  let next: ChainedEntry | undefined;
-  let bytes = 0;
-  const from = indexKey(partition, RecordKind.logEntry, start.firstIndex);
-  const to = indexKey(partition, RecordKind.logEntry, Number.MAX_SAFE_INTEGER);
-  for await (const [key, value] of database.scan({ from, to, reverse: true })) {
-    const record = decodeEntry(key, value);
-    const { index, term } = record.entry;
-    if (next === undefined) last = { index, term, checksum: record.checksum };
-    else checkChain(partition, record, next);
-    next = record;
-    bytes += value.length;
-    if (index === appliedIndex && term !== appliedTerm) {
-      throw damaged(`log entry ${index} is of term ${term}, and one of term ${appliedTerm} was applied`);
+/** Machine state, where its values are, and the configuration that it names. Throws a StorageDamage when they don't fit. */
+export function readDurableState(state: DatabaseReader, partition: PartitionId): StagedSnapshot {
+  const head = optional(state, partition, RecordKind.machineState, decodeMachineState);
+  if (head === undefined) return { machineState: emptyMachineState, area: 0, configuration: undefined };
+  const { machineState, area, configurationIndex } = head;
+  let configuration: StoredConfiguration | undefined;
+  if (configurationIndex !== undefined) {
+    const what = 'configuration';
+    configuration = required(state, partition, RecordKind.configuration, decodeConfigurationRecord, what);
+    if (configuration.index !== configurationIndex) {
+      const problem = `configuration is of entry ${configuration.index}, and the machine state of ${configurationIndex}`;
+      throw new StorageDamage(`partition ${partition}: ${problem}`, partition);
     }
-    const enough = last.index - index + 1 >= checkedEntries || bytes >= checkedBytes;
-    if (index <= appliedIndex && enough) break;
   }
-  if (appliedIndex > last.index || appliedIndex < beforeFirst) {
-    throw damaged(`applied up to ${appliedIndex}, and the log holds ${start.firstIndex} to ${last.index}`);
-  }
-  if (next === undefined) return last;
-  const { index } = next.entry;
-  const complete = index <= appliedIndex || index === start.firstIndex;
-  if (!complete) throw damaged(`log entries ${start.firstIndex} to ${index - 1} are missing`);
-  if (index === start.firstIndex && next.previousChecksum !== start.previousChecksum) {
-    throw damaged(`log entry ${index} does not follow where the log starts`);
-  }
-  return last;
+  return { machineState, area, configuration };
 }
 
-/** A group's first log batch writes both, so one that is not there was lost. */
-function required<T>(
-  database: Database,
+const emptyMachineState: MachineState = { appliedIndex: 0, appliedTerm: 0, logTime: 0, keys: 0, bytes: 0 };
+
+function optional<T>(
+  database: DatabaseReader,
   partition: PartitionId,
-  kind: (typeof RecordKind)[keyof typeof RecordKind],
+  kind: RecordKind,
+  decode: (key: Buffer, value: Buffer) => T,
+): T | undefined {
+  const key = groupKey(partition, kind);
+  const value = database.get(key);
+  return value === undefined ? undefined : decode(key, value);
+}
+
+/** For what some batch has always written before: not being there, it was lost. */
+function required<T>(
+  database: DatabaseReader,
+  partition: PartitionId,
+  kind: RecordKind,
   decode: (key: Buffer, value: Buffer) => T,
   what: string,
 ): T {
-  const key = groupKey(partition, kind);
-  const value = database.get(key);
-  if (value === undefined) throw new StorageDamage(`partition ${partition}: ${what} is missing`, partition);
-  return decode(key, value);
+  const found = optional(database, partition, kind, decode);
+  if (found === undefined) throw new StorageDamage(`partition ${partition}: ${what} is missing`, partition);
+  return found;
 }

@@ -7,6 +7,7 @@ import { crc32 } from 'node:zlib';
 import { readU64, writeU64 } from '../bytes.ts';
 import type { PartitionId } from '../replica/ports.ts';
 import { StorageDamage } from './damage.ts';
+import type { DatabaseBatch } from './database.ts';
 import {
   indexKeyBytes,
   keyPrefixBytes,
@@ -16,6 +17,7 @@ import {
   type RecordKind,
 } from './keys.ts';
 
+/** Of every record but those whose file says otherwise. */
 export const version = 1;
 export const checksumBytes = 4;
 
@@ -37,36 +39,70 @@ export class Scratch {
   }
 }
 
-/** Most records are a row of 64-bit numbers; `index` is part of the key where a group has several of the kind. */
+/** What a row of numbers may carry besides. */
+export interface NumbersOptions {
+  /** Part of the key, where a group has several records of the kind. */
+  readonly index?: number;
+  /** 1 when left out. */
+  readonly recordVersion?: number;
+  /** Bytes after the numbers. */
+  readonly body?: Uint8Array;
+}
+
+/** Most records are a row of 64-bit numbers. */
 export function encodeNumbers(
   scratch: Scratch,
   partition: PartitionId,
   kind: RecordKind,
   fields: readonly number[],
-  index?: number,
+  { index, recordVersion = version, body = noBody }: NumbersOptions = {},
 ): EncodedRecord {
   const keyBytes = index === undefined ? keyPrefixBytes : indexKeyBytes;
-  const end = keyBytes + 1 + 8 * fields.length;
+  const end = keyBytes + 1 + 8 * fields.length + body.length;
   const bytes = scratch.take(end + checksumBytes);
   writeKeyPrefix(bytes, partition, kind);
   if (index !== undefined) writeU64(bytes, index, keyPrefixBytes);
-  bytes[keyBytes] = version;
+  bytes[keyBytes] = recordVersion;
   let offset = keyBytes + 1;
   for (const field of fields) {
     writeU64(bytes, field, offset);
     offset += 8;
   }
+  bytes.set(body, offset);
   return seal(bytes, keyBytes, end);
 }
 
-export function decodeNumbers(key: Buffer, value: Buffer, count: number, what: () => string): number[] {
-  unseal(key, value, 1 + 8 * count, what);
-  if (value.length !== 1 + 8 * count + checksumBytes) {
-    throw damagedRecord(partitionOfKey(key), what(), `has the wrong length ${value.length}`);
-  }
+const noBody = new Uint8Array(0);
+
+export function decodeNumbers(
+  key: Buffer,
+  value: Buffer,
+  count: number,
+  what: () => string,
+  versionMax = version,
+): number[] {
+  const { fields, body } = decodeNumbersAndBody(key, value, count, what, versionMax);
+  if (body.length > 0) throw damagedRecord(partitionOfKey(key), what(), `has the wrong length ${value.length}`);
+  return fields;
+}
+
+export function decodeNumbersAndBody(
+  key: Buffer,
+  value: Buffer,
+  count: number,
+  what: () => string,
+  versionMax = version,
+): { readonly fields: number[]; readonly body: Buffer } {
+  unseal(key, value, 1 + 8 * count, what, versionMax);
   const fields: number[] = [];
   for (let field = 0; field < count; field += 1) fields.push(readU64(value, 1 + 8 * field));
-  return fields;
+  return { fields, body: value.subarray(1 + 8 * count, value.length - checksumBytes) };
+}
+
+/** Returns the bytes put. */
+export function putRecord(batch: DatabaseBatch, record: EncodedRecord): number {
+  batch.put(record.key, record.value);
+  return record.key.length + record.value.length;
 }
 
 export function seal(bytes: Buffer, keyBytes: number, end: number): EncodedRecord {
@@ -76,7 +112,13 @@ export function seal(bytes: Buffer, keyBytes: number, end: number): EncodedRecor
 }
 
 /** Checks checksum, version and least length; returns the checksum. */
-export function unseal(key: Buffer, value: Buffer, headerBytes: number, what: () => string): number {
+export function unseal(
+  key: Buffer,
+  value: Buffer,
+  headerBytes: number,
+  what: () => string,
+  versionMax = version,
+): number {
   const partition = partitionOfKey(key);
   if (value.length < headerBytes + checksumBytes)
     throw damagedRecord(partition, what(), `is cut short: ${value.length} bytes`);
@@ -86,7 +128,10 @@ export function unseal(key: Buffer, value: Buffer, headerBytes: number, what: ()
   if (stored !== computed) {
     throw damagedRecord(partition, what(), `is corrupt: checksum ${hex(computed)}, stored ${hex(stored)}`);
   }
-  if (value[0] !== version) throw damagedRecord(partition, what(), `has version ${value[0]}, known is ${version}`);
+  const found = value[0] ?? 0;
+  if (found === 0 || found > versionMax) {
+    throw damagedRecord(partition, what(), `has version ${found}, known is ${versionMax}`);
+  }
   return stored;
 }
 

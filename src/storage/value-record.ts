@@ -1,7 +1,7 @@
 import { readU64, writeU64 } from '../bytes.ts';
 import type { ValueRecord } from '../kv/types.ts';
 import type { PartitionId } from '../replica/ports.ts';
-import { keyPrefixBytes, partitionOfKey, RecordKind, writeKeyPrefix } from './keys.ts';
+import { keyPrefixBytes, partitionOfKey, valueKind, writeKeyPrefix, type Area } from './keys.ts';
 import { checksumBytes, damagedRecord, seal, unseal, version, type EncodedRecord, type Scratch } from './sealing.ts';
 
 /** version, flags, revision, incarnation */
@@ -12,6 +12,7 @@ const knownValueFlags = ValueFlag.expiresAt | ValueFlag.contentType;
 export function encodeValue(
   scratch: Scratch,
   partition: PartitionId,
+  area: Area,
   userKey: Uint8Array,
   record: ValueRecord,
 ): EncodedRecord {
@@ -19,7 +20,7 @@ export function encodeValue(
   const typeBytes = record.contentType === '' ? 0 : Buffer.byteLength(record.contentType);
   const length = keyBytes + valueHeaderBytes + 8 + 2 + typeBytes + record.value.length + checksumBytes;
   const bytes = scratch.take(length);
-  writeKeyPrefix(bytes, partition, RecordKind.value);
+  writeKeyPrefix(bytes, partition, valueKind(area));
   bytes.set(userKey, keyPrefixBytes);
   let offset = keyBytes;
   bytes[offset] = version;
@@ -41,6 +42,15 @@ export function encodeValue(
   return seal(bytes, keyBytes, offset + record.value.length);
 }
 
+/** The record `value`, just verified, as it is sealed under `key`: for carrying it from one area to the other. */
+export function sealValueUnder(scratch: Scratch, key: Buffer, value: Buffer): EncodedRecord {
+  const end = key.length + value.length - checksumBytes;
+  const bytes = scratch.take(end + checksumBytes);
+  bytes.set(key);
+  bytes.set(value.subarray(0, value.length - checksumBytes), key.length);
+  return seal(bytes, key.length, end);
+}
+
 export function decodeValue(key: Buffer, value: Buffer): ValueRecord {
   const what = (): string => `value of key ${JSON.stringify(key.toString('utf8', keyPrefixBytes))}`;
   unseal(key, value, valueHeaderBytes, what);
@@ -48,20 +58,27 @@ export function decodeValue(key: Buffer, value: Buffer): ValueRecord {
   if ((flags & ~knownValueFlags) !== 0) {
     throw damagedRecord(partitionOfKey(key), what(), `has unknown flags ${flags}`);
   }
+  const contentEnd = value.length - checksumBytes;
+  const fits = (end: number): void => {
+    if (end > contentEnd) throw damagedRecord(partitionOfKey(key), what(), `has fields beyond its end`);
+  };
   let offset = valueHeaderBytes;
   let expiresAt = 0;
   let contentType = '';
   if (flags & ValueFlag.expiresAt) {
+    fits(offset + 8);
     expiresAt = readU64(value, offset);
     offset += 8;
   }
   if (flags & ValueFlag.contentType) {
+    fits(offset + 2);
     const typeBytes = value.readUInt16BE(offset);
+    fits(offset + 2 + typeBytes);
     contentType = value.toString('utf8', offset + 2, offset + 2 + typeBytes);
     offset += 2 + typeBytes;
   }
   return {
-    value: value.subarray(offset, value.length - checksumBytes),
+    value: value.subarray(offset, contentEnd),
     contentType,
     revision: readU64(value, 2),
     incarnation: value.readUInt32BE(10),

@@ -18,12 +18,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { HttpClient, type RequestOptions, type Response } from './http.ts';
-import { NodeProcess, type NodeProcessState } from './node-process.ts';
+import { NodeProcess, type Exit, type NodeProcessState } from './node-process.ts';
 import { freePorts } from './ports.ts';
 import { everyPartitionReads } from './readiness.ts';
 
 export type { RequestOptions, Response } from './http.ts';
-export type { NodeProcessState } from './node-process.ts';
+export type { Exit, NodeProcessState } from './node-process.ts';
 
 /** Any part of a node's configuration but its identity, which the cluster chooses. */
 export type ClusterSettings = {
@@ -59,6 +59,8 @@ export interface TestNode {
   readonly state: NodeProcessState;
   /** Ends the process and resolves when it has ended. Default SIGKILL: a crash. SIGTERM: a clean stop. */
   kill(signal?: 'SIGKILL' | 'SIGTERM' | 'SIGINT'): Promise<void>;
+  /** How the process ended, once it has; undefined when none was ever started. */
+  exited(): Promise<Exit | undefined>;
   /** Starts it again, ending a running process by SIGKILL first. Resolves when the node is ready: that takes a majority. */
   restart(): Promise<void>;
   /** Freezes the process (SIGSTOP): its connections stay open and nothing is answered. */
@@ -176,6 +178,10 @@ class ClusterNode implements TestNode {
 
   kill(signal: 'SIGKILL' | 'SIGTERM' | 'SIGINT' = 'SIGKILL'): Promise<void> {
     return this.process.kill(signal);
+  }
+
+  exited(): Promise<Exit | undefined> {
+    return this.process.exited();
   }
 
   async restart(): Promise<void> {

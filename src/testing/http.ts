@@ -25,7 +25,12 @@ export interface Response {
 }
 
 export class HttpClient {
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 256 });
+  readonly #agent: Agent;
+
+  /** `idleConnectionsMax`: kept to each node for the next request; those beyond are closed. */
+  constructor({ idleConnectionsMax = 256 }: { readonly idleConnectionsMax?: number | undefined } = {}) {
+    this.#agent = new Agent({ keepAlive: true, maxSockets: 256, maxFreeSockets: idleConnectionsMax });
+  }
 
   /** Rejects when there is no answer: refused, reset, or nothing within `timeoutMs`. The request may have been acted upon. */
   async request(method: string, url: string, options: RequestOptions = {}): Promise<Response> {

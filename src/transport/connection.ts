@@ -11,13 +11,20 @@ import { encodeHello, helloBytes, reasonToBytes } from './hello.ts';
 import { FrameInbox } from './inbox.ts';
 import { messageBytes } from './messages.ts';
 import { FrameOutbox } from './outbox.ts';
+import type { EncodedRequest } from './requests.ts';
 import { frameOverheadBytes, FrameType, WireError } from './wire.ts';
 
 export interface ConnectionHandlers {
   /** Before `establish` only a hello or a refusal comes here. */
   onFrame(frame: Frame): void;
-  /** Once. `kind` tells what this node saw go wrong from what merely ended. */
-  onClosed(closed: { readonly kind: 'bad_frame' | 'lost'; readonly reason: string }): void;
+  /** Once. */
+  onClosed(end: ConnectionEnd): void;
+}
+
+export interface ConnectionEnd {
+  /** `lost` by the peer or the network; `closed` by this node; `nobody_listens`: there is no process at that address. */
+  readonly kind: 'bad_frame' | 'nobody_listens' | 'lost' | 'closed';
+  readonly reason: string;
 }
 
 export type SendResult = 'queued' | 'queue_full' | 'too_large' | 'closed';
@@ -41,9 +48,11 @@ export class Connection {
     socket.setNoDelay(true);
     socket.on('data', (chunk) => this.#receive(chunk));
     // The peer ends a connection only by going away: nothing more will be answered.
-    socket.on('end', () => this.close('closed by the peer'));
-    socket.on('close', () => this.close('closed by the peer'));
-    socket.on('error', (error: NodeJS.ErrnoException) => this.close(error.code ?? error.message));
+    socket.on('end', () => this.#fail('lost', 'closed by the peer'));
+    socket.on('close', () => this.#fail('lost', 'closed by the peer'));
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      this.#fail(isRefused(error) ? 'nobody_listens' : 'lost', error.code ?? error.message),
+    );
   }
 
   /** The handshake is done on this side: any frame may come, up to the full size. */
@@ -83,7 +92,7 @@ export class Connection {
     return this.#sendFrame(FrameType.pong, 0, () => undefined, true);
   }
 
-  sendRequest(id: number, kind: Buffer, payload: Uint8Array): SendResult {
+  sendRequest(id: number, { kind, payload }: EncodedRequest): SendResult {
     return this.#sendFrame(FrameType.request, 4 + 1 + kind.length + payload.length, (page, at) => {
       page.writeUInt32BE(id, at);
       page.writeUInt8(kind.length, at + 4);
@@ -148,7 +157,7 @@ export class Connection {
   /** Like `close`, but what was sent reaches the peer if it still reads. */
   endAfterWrites(reason: string): void {
     this.flush();
-    this.#finish({ kind: 'lost', reason }, () => {
+    this.#finish({ kind: 'closed', reason }, () => {
       this.#socket.setTimeout(this.#config.silenceTimeoutMs, () => this.#socket.destroy());
       this.#socket.destroySoon();
     });
@@ -156,14 +165,18 @@ export class Connection {
 
   /** At once: what waits is lost. */
   close(reason: string): void {
-    this.#finish({ kind: 'lost', reason }, () => this.#socket.destroy());
+    this.#fail('closed', reason);
   }
 
-  #finish(closed: Parameters<ConnectionHandlers['onClosed']>[0], endSocket: () => void): void {
+  #fail(kind: ConnectionEnd['kind'], reason: string): void {
+    this.#finish({ kind, reason }, () => this.#socket.destroy());
+  }
+
+  #finish(end: ConnectionEnd, endSocket: () => void): void {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
     endSocket();
-    this.#handlers.onClosed(closed);
+    this.#handlers.onClosed(end);
   }
 
   #sendFrame(
@@ -207,8 +220,14 @@ export class Connection {
       return decodeFrame(body);
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
-      this.#finish({ kind: 'bad_frame', reason: error.message }, () => this.#socket.destroy());
+      this.#fail('bad_frame', error.message);
       return undefined;
     }
   }
+}
+
+/** Refused at each of its addresses, when its name has more than one: else the others have said nothing. */
+function isRefused(error: NodeJS.ErrnoException): boolean {
+  const attempts: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+  return attempts.every((attempt) => attempt instanceof Error && 'code' in attempt && attempt.code === 'ECONNREFUSED');
 }

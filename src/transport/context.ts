@@ -1,7 +1,7 @@
 /** What both directions of a transport share: who this node is, its limits, and where what arrives goes. */
 import type { TransportConfig } from '../config.ts';
 import type { Logger } from '../logger.ts';
-import type { Clock, Hello, NodeId, TransportHandlers } from '../replica/ports.ts';
+import type { Clock, Hello, Lane, NodeId, TransportHandlers } from '../replica/ports.ts';
 import type { LimitedLog } from './limited-log.ts';
 
 export interface TransportSelf {
@@ -25,8 +25,8 @@ export interface TransportContext {
   readonly warnings: LimitedLog;
 }
 
-export function helloTo(self: TransportSelf, to: NodeId): Hello {
-  return { clusterId: self.clusterId, nodeId: self.nodeId, to, incarnation: self.incarnation, nonce: self.nonce };
+export function helloTo(self: TransportSelf, { to, lane }: { readonly to: NodeId; readonly lane: Lane }): Hello {
+  return { lane, clusterId: self.clusterId, nodeId: self.nodeId, to, incarnation: self.incarnation, nonce: self.nonce };
 }
 
 /**
@@ -40,6 +40,8 @@ export function refusalOf(hello: Hello, context: Pick<TransportContext, 'self' |
   if (self.clusterId !== undefined && hello.clusterId !== undefined && self.clusterId !== hello.clusterId) {
     return `this node belongs to cluster ${self.clusterId}, ${hello.nodeId} to cluster ${hello.clusterId}`;
   }
+  // A snapshot is Raft's state: what is said below of Raft's messages holds for all that is bulk.
+  if (hello.lane === 'bulk' && !carriesRaft(self, hello)) return 'the bulk lane is for nodes of one formed cluster';
   return context.verifyHello(hello);
 }
 

@@ -1,7 +1,7 @@
 /** The connections that other nodes made to this one: Raft messages and requests come in here, answers go back. */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { AssertionError } from '../assert.ts';
-import type { Hello, NodeId } from '../replica/ports.ts';
+import type { Hello, Lane, NodeId } from '../replica/ports.ts';
 import { Connection } from './connection.ts';
 import { carriesRaft, helloTo, refusalOf, type TransportContext } from './context.ts';
 import type { Frame } from './frames.ts';
@@ -28,6 +28,8 @@ export class ListenError extends Error {
 /** A connection from `peer`, past its handshake. */
 interface Inbound {
   readonly peer: NodeId;
+  readonly lane: Lane;
+  readonly incarnation: number;
   readonly connection: Connection;
   readonly carriesRaft: boolean;
   /** Requests whose handlers still run. */
@@ -132,15 +134,20 @@ export class Listener {
 
   #welcome(connection: Connection, hello: Hello): Inbound {
     const peer = hello.nodeId;
-    // A node has one outbound connection to us. The newest is it; an older one is a leftover that has not noticed yet.
+    const { lane, incarnation } = hello;
+    // A node has one outbound connection to us on each lane. The newest is it; an older one is a leftover that has not
+    // noticed yet, and so is all that an earlier start of that node had dialed.
     for (const older of [...this.#established]) {
-      if (older.peer === peer) older.connection.close('replaced by a newer connection');
+      if (older.peer !== peer || (older.lane !== lane && older.incarnation === incarnation)) continue;
+      older.connection.close('replaced by a newer connection');
     }
     const self = this.#context.self();
     connection.establish();
-    connection.sendHello(helloTo(self, peer));
+    connection.sendHello(helloTo(self, { to: peer, lane }));
     const inbound: Inbound = {
       peer,
+      lane,
+      incarnation,
       connection,
       carriesRaft: carriesRaft(self, hello),
       requestsRunning: 0,
@@ -156,6 +163,7 @@ export class Listener {
     const { handlers, warnings } = this.#context;
     switch (frame.type) {
       case 'raft':
+        if (inbound.lane === 'bulk') return this.#hangUp(inbound, 'a raft frame on the bulk lane');
         if (!inbound.carriesRaft) {
           warnings.warn('raft_before_formation', 'Raft messages outside a formed cluster: dropped', { peer });
           return;
@@ -173,9 +181,13 @@ export class Listener {
       case 'pong':
       case 'response':
       case 'failure':
-        warnings.warn('bad_frame', 'unexpected frame: connection closed', { peer, frame: frame.type });
-        return connection.close(`a ${frame.type} frame where none belongs`);
+        return this.#hangUp(inbound, `a ${frame.type} frame where none belongs`);
     }
+  }
+
+  #hangUp({ peer, lane, connection }: Inbound, reason: string): void {
+    this.#context.warnings.warn('bad_frame', 'unexpected frame: connection closed', { peer, lane, reason });
+    connection.close(reason);
   }
 
   #onRequest(inbound: Inbound, { id, kind, payload }: Extract<Frame, { type: 'request' }>): void {

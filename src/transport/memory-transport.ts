@@ -3,31 +3,12 @@
  * fate the test decides. Time is the clock's, so a virtual one decides when things arrive. All that passes is encoded
  * and decoded as on TCP: nobody shares memory, and what can't travel fails here too.
  */
-import type { Message } from '../raft/types.ts';
-import type { Clock, NodeId, PartitionId, Transport, TransportHandlers } from '../replica/ports.ts';
-import { decodeFrame } from './frames.ts';
-import { FrameInbox } from './inbox.ts';
-import { messageBytes } from './messages.ts';
-import { FrameOutbox } from './outbox.ts';
-import { decodePayload, encodePayload, requestFailure, RequestTable } from './requests.ts';
-import { WireReader } from './wire.ts';
-
-const pageBytes = 4096;
-
-/** How a link treats what is sent over it. Answers to a request travel back on the request's own link. */
-export interface LinkRule {
-  /** `cut`: both ends know that they are not connected. `black_hole`: connected, and nothing ever arrives. */
-  readonly state: 'open' | 'cut' | 'black_hole';
-  /** Between flush and arrival. A smaller one set later lets messages overtake each other. */
-  readonly delayMs: number;
-  /** Asked for each Raft message. */
-  readonly drops: (partition: PartitionId, message: Message) => boolean;
-}
-
-const openLink: LinkRule = { state: 'open', delayMs: 0, drops: () => false };
+import type { Clock, NodeId, Transport, TransportHandlers } from '../replica/ports.ts';
+import { Link, openLink, type LinkEnds, type LinkHandlers, type LinkRule } from './memory-link.ts';
+import { requestFailure } from './requests.ts';
 
 export interface MemoryTransport extends Transport {
-  /** The node is gone: peers see it go down, what is under way to it or from it is lost. */
+  /** The node is gone: peers see it go down, and are refused when they dial again; what is under way to it or from it is lost. */
   close(): void;
 }
 
@@ -56,10 +37,9 @@ export class MemoryNetwork {
   }
 
   /** Changes how one direction behaves from now on; what is left out stays as it is. */
-  setLink({ from, to }: { readonly from: NodeId; readonly to: NodeId }, change: Partial<LinkRule>): void {
-    const key = JSON.stringify([from, to]);
-    const rule = { ...(this.#rules.get(key) ?? openLink), ...change };
-    this.#rules.set(key, rule);
+  setLink({ from, to }: LinkEnds, change: Partial<LinkRule>): void {
+    const rule = { ...this.#rule({ from, to }), ...change };
+    this.#rules.set(JSON.stringify([from, to]), rule);
     this.#links.get(from)?.get(to)?.setRule(rule);
   }
 
@@ -79,20 +59,20 @@ export class MemoryNetwork {
     for (const links of this.#links.values()) for (const link of links.values()) link.setRule(openLink);
   }
 
-  #connect(links: Map<NodeId, Link>, ends: { from: NodeId; to: NodeId }, handlers: LinkHandlers): void {
+  #connect(links: Map<NodeId, Link>, ends: LinkEnds, handlers: LinkHandlers): void {
     const link = new Link(ends, handlers, this.#clock);
     links.set(ends.to, link);
-    link.setRule(this.#rules.get(JSON.stringify([ends.from, ends.to])) ?? openLink);
+    link.setRule(this.#rule(ends));
   }
 
   #transport(nodeId: NodeId, links: Map<NodeId, Link>): MemoryTransport {
     return {
       send: (to, partition, message) => links.get(to)?.send(partition, message),
       flush: () => links.forEach((link) => link.flush()),
-      request: (to, kind, payload, timeoutMs) => {
+      request: (to, kind, payload, timeoutMs, lane = 'main') => {
         const link = links.get(to);
         if (!link) return Promise.reject(requestFailure({ sent: false, reason: `no peer is named ${to}` }));
-        return link.request(kind, payload, timeoutMs);
+        return link.request({ kind, payload, timeoutMs, lane });
       },
       connected: (to) => links.get(to)?.connected ?? false,
       close: () => this.#leave(nodeId, links),
@@ -105,126 +85,24 @@ export class MemoryNetwork {
     this.#links.delete(nodeId);
     for (const link of links.values()) link.close({ tellSender: false });
     for (const [, others] of this.#links) {
-      others.get(nodeId)?.close({ tellSender: true });
+      const link = others.get(nodeId);
       others.delete(nodeId);
+      if (link?.connected) this.#dialAgain(link, others);
+      link?.close({ tellSender: true });
     }
     links.clear();
   }
-}
 
-interface LinkHandlers {
-  readonly sender: TransportHandlers;
-  readonly receiver: TransportHandlers;
-}
-
-class Link {
-  readonly #ends: { readonly from: NodeId; readonly to: NodeId };
-  readonly #handlers: LinkHandlers;
-  readonly #clock: Clock;
-  readonly #outbox = new FrameOutbox(pageBytes);
-  readonly #requests: RequestTable;
-  #rule: LinkRule = { ...openLink, state: 'cut' };
-  #connected = false;
-  /** Grows with every loss of the connection: what was under way before arrives no more. */
-  #epoch = 0;
-
-  constructor(ends: { readonly from: NodeId; readonly to: NodeId }, handlers: LinkHandlers, clock: Clock) {
-    this.#ends = ends;
-    this.#handlers = handlers;
-    this.#clock = clock;
-    this.#requests = new RequestTable(clock);
-  }
-
-  get connected(): boolean {
-    return this.#connected;
-  }
-
-  setRule(rule: LinkRule): void {
-    this.#rule = rule;
-    if (rule.state === 'cut' && this.#connected) this.#disconnect({ tellSender: true }, 'the link was cut');
-    if (rule.state !== 'cut' && !this.#connected) this.#arrange(() => this.#connect());
-  }
-
-  close({ tellSender }: { tellSender: boolean }): void {
-    this.#rule = { ...openLink, state: 'cut' };
-    this.#disconnect({ tellSender }, 'the node is gone');
-  }
-
-  send(partition: PartitionId, message: Message): void {
-    if (!this.#connected || this.#rule.drops(partition, message)) return;
-    this.#outbox.addMessage(partition, message, messageBytes(message));
-  }
-
-  flush(): void {
-    for (const piece of this.#outbox.take()) this.#arrange(() => this.#deliver(piece));
-  }
-
-  async request(kind: string, payload: unknown, timeoutMs: number): Promise<unknown> {
-    if (!this.#connected) throw requestFailure({ sent: false, reason: `not connected to ${this.#ends.to}` });
-    let bytes: Uint8Array;
-    try {
-      bytes = encodePayload(payload);
-    } catch (error) {
-      throw requestFailure({ sent: false, reason: `the payload can't be encoded: ${String(error)}` });
-    }
-    const id = this.#requests.nextId();
-    this.#arrange(() => void this.#answer(id, kind, bytes));
-    const answer = this.#requests.add(id, timeoutMs);
-    this.#requests.markSent();
-    return answer;
-  }
-
-  async #answer(id: number, kind: string, bytes: Uint8Array): Promise<void> {
-    const epoch = this.#epoch;
-    let settle: () => void;
-    try {
-      const result = await this.#handlers.receiver.onRequest(this.#ends.from, kind, copyOf(bytes));
-      const answer = copyOf(encodePayload(result));
-      settle = () => this.#requests.settle(id, answer);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      settle = () => this.#requests.fail(id, reason);
-    }
-    if (epoch === this.#epoch) this.#arrange(settle);
-  }
-
-  #deliver(piece: Buffer): void {
-    const inbox = new FrameInbox(piece.length);
-    inbox.push(piece);
-    for (let body = inbox.next(); body !== undefined; body = inbox.next()) {
-      const frame = decodeFrame(body);
-      if (frame.type !== 'raft') continue;
-      for (const { partition, message } of frame.envelopes) {
-        this.#handlers.receiver.onMessage(this.#ends.from, partition, message);
-      }
-    }
-  }
-
-  #connect(): void {
-    if (this.#connected || this.#rule.state === 'cut') return;
-    this.#connected = true;
-    this.#handlers.sender.onPeerUp(this.#ends.to);
-  }
-
-  #disconnect({ tellSender }: { tellSender: boolean }, reason: string): void {
-    this.#epoch++;
-    this.#outbox.take();
-    const wasConnected = this.#connected;
-    this.#connected = false;
-    this.#requests.failAll(`connection to ${this.#ends.to} lost: ${reason}`);
-    if (wasConnected && tellSender) this.#handlers.sender.onPeerDown(this.#ends.to, reason);
-  }
-
-  /** Runs `event` after the link's delay, if the link still stands as it does now. */
-  #arrange(event: () => void): void {
-    const epoch = this.#epoch;
-    if (this.#connected && this.#rule.state === 'black_hole') return;
-    this.#clock.after(this.#rule.delayMs, () => {
-      if (epoch === this.#epoch) event();
+  /** A link over which nothing passes tells nothing, and neither does a node that is back by then. */
+  #dialAgain({ ends: { from, to }, handlers }: Link, links: ReadonlyMap<NodeId, Link>): void {
+    const back = { from: to, to: from };
+    this.#clock.after(this.#rule({ from, to }).delayMs + this.#rule(back).delayMs, () => {
+      const passes = this.#rule({ from, to }).state === 'open' && this.#rule(back).state === 'open';
+      if (passes && this.#links.get(from) === links && !this.#handlers.has(to)) handlers.sender.onPeerRefused(to);
     });
   }
-}
 
-function copyOf(bytes: Uint8Array): unknown {
-  return decodePayload(new WireReader(Buffer.from(bytes), 0));
+  #rule({ from, to }: LinkEnds): LinkRule {
+    return this.#rules.get(JSON.stringify([from, to])) ?? openLink;
+  }
 }

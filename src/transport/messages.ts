@@ -19,6 +19,8 @@ const MessageType = {
   AppendEntriesResponse: 6,
   Heartbeat: 7,
   HeartbeatResponse: 8,
+  TimeoutNow: 9,
+  ReplicaRemoved: 10,
 } as const satisfies Record<Message['type'], number>;
 
 /** Type, partition, from, to, term: what every message begins with. */
@@ -51,9 +53,12 @@ export function messageBytes(message: Message): number {
     case 'AppendEntriesResponse':
       return envelopeBytes + 25;
     case 'Heartbeat':
-      return envelopeBytes + 24;
+      return envelopeBytes + 25;
     case 'HeartbeatResponse':
       return envelopeBytes + 8;
+    case 'TimeoutNow':
+    case 'ReplicaRemoved':
+      return envelopeBytes;
     default:
       return unreachable(message);
   }
@@ -91,10 +96,13 @@ export function encodeMessage(page: Buffer, at: number, envelope: RaftEnvelope):
       writeU64(page, message.leaderCommit, at);
       writeU64(page, message.readRound, at + 8);
       writeU64(page, message.logTime, at + 16);
-      return at + 24;
+      return page.writeUInt8(message.quiesce ? 1 : 0, at + 24);
     case 'HeartbeatResponse':
       writeU64(page, message.readRound, at);
       return at + 8;
+    case 'TimeoutNow':
+    case 'ReplicaRemoved':
+      return at;
     default:
       return unreachable(message);
   }
@@ -172,10 +180,15 @@ function decodeContent(
       const leaderCommit = logIndex(reader);
       const readRound = reader.u64();
       const logTime = reader.u64();
-      return { type: 'Heartbeat', from, to, term, leaderCommit, readRound, logTime };
+      const quiesce = reader.boolean();
+      return { type: 'Heartbeat', from, to, term, leaderCommit, readRound, logTime, quiesce };
     }
     case MessageType.HeartbeatResponse:
       return { type: 'HeartbeatResponse', from, to, term, readRound: reader.u64() };
+    case MessageType.TimeoutNow:
+      return { type: 'TimeoutNow', from, to, term };
+    case MessageType.ReplicaRemoved:
+      return { type: 'ReplicaRemoved', from, to, term };
     default:
       throw new WireError(`message type ${type} does not exist`);
   }

@@ -1,53 +1,49 @@
 /**
- * One other node, as this node talks to it: the outbound connection, kept up by dialing again whenever it is lost.
- * Raft messages and requests leave here; only answers come back here. What the peer asks comes in by the listener.
+ * One other node, as this node talks to it: the main lane, kept up by dialing again whenever it is lost, and the bulk
+ * lane beside it. Raft messages and requests leave here; only answers come back here. What the peer asks comes in by the listener.
  */
-import { connect } from 'node:net';
 import type { Message } from '../raft/types.ts';
-import type { NodeId, PartitionId } from '../replica/ports.ts';
-import { Connection } from './connection.ts';
-import { carriesRaft, helloTo, refusalOf, type TransportContext } from './context.ts';
-import type { Frame } from './frames.ts';
-import { encodePayload, kindBytesMax, requestFailure, RequestTable } from './requests.ts';
+import type { Lane, PartitionId } from '../replica/ports.ts';
+import { BulkLane } from './bulk-lane.ts';
+import type { TransportContext } from './context.ts';
+import { Outbound, type OutboundEnd, type PeerAddress } from './outbound.ts';
+import { encodeRequest, requestFailure } from './requests.ts';
 
-export interface PeerAddress {
-  readonly nodeId: NodeId;
-  readonly host: string;
-  readonly port: number;
+interface PeerRequest {
+  readonly kind: string;
+  readonly payload: unknown;
+  readonly timeoutMs: number;
+  readonly lane: Lane;
 }
 
 type PeerState =
   | { readonly type: 'waiting'; readonly cancel: () => void }
-  | { readonly type: 'dialing'; readonly connection: Connection }
-  | {
-      readonly type: 'up';
-      readonly connection: Connection;
-      readonly carriesRaft: boolean;
-      readonly since: number;
-      readonly requests: RequestTable;
-    }
+  | { readonly type: 'dialed'; readonly outbound: Outbound }
   | { readonly type: 'closed' };
 
 export class Peer {
   readonly address: PeerAddress;
+  readonly bulk: BulkLane;
   readonly #context: TransportContext;
   #state: PeerState = { type: 'closed' };
   /** Connections that failed or were lost soon, since the last one that lasted; 0 means that the next is dialed at once. */
   #failures = 1;
-  #flushPlanned = false;
+  /** An established connection was lost, and nothing since has shown what became of the peer. */
+  #lossOpen = false;
   #droppedMessages = 0;
 
   constructor(address: PeerAddress, context: TransportContext) {
     this.address = address;
+    this.bulk = new BulkLane(address, context);
     this.#context = context;
   }
 
   get up(): boolean {
-    return this.#state.type === 'up';
+    return this.#established !== undefined;
   }
 
   get queuedBytes(): number {
-    return this.#state.type === 'up' ? this.#state.connection.queuedBytes : 0;
+    return this.#established?.queuedBytes ?? 0;
   }
 
   get droppedMessages(): number {
@@ -55,12 +51,12 @@ export class Peer {
   }
 
   send(partition: PartitionId, message: Message): void {
-    const state = this.#state;
-    if (state.type !== 'up' || !state.carriesRaft) {
+    const outbound = this.#established;
+    if (!outbound?.carriesRaft) {
       this.#droppedMessages++;
       return;
     }
-    const result = state.connection.sendMessage(partition, message);
+    const result = outbound.sendMessage(partition, message);
     if (result === 'queued') return;
     this.#droppedMessages++;
     const details = { peer: this.address.nodeId, partition, message: message.type };
@@ -70,52 +66,35 @@ export class Peer {
       this.#context.warnings.warn('message_too_large', 'message exceeds frameBytesMax', details);
   }
 
-  async request(kind: string, payload: unknown, timeoutMs: number): Promise<unknown> {
-    const { config } = this.#context;
+  async request({ kind, payload, timeoutMs, lane }: PeerRequest): Promise<unknown> {
     const { nodeId } = this.address;
-    const state = this.#state;
-    if (state.type !== 'up') throw requestFailure({ sent: false, reason: `not connected to ${nodeId}` });
-    if (state.requests.size >= config.requestsMax) {
-      throw requestFailure({ sent: false, reason: `${config.requestsMax} requests to ${nodeId} wait already` });
-    }
-    const kindText = Buffer.from(kind);
-    if (kindText.length > kindBytesMax) throw requestFailure({ sent: false, reason: 'the kind is too long' });
-    let bytes: Uint8Array;
-    try {
-      bytes = encodePayload(payload);
-    } catch (error) {
-      throw requestFailure({ sent: false, reason: `the payload can't be encoded: ${String(error)}` });
-    }
-    const id = state.requests.nextId();
-    const result = state.connection.sendRequest(id, kindText, bytes);
-    if (result !== 'queued') throw requestFailure({ sent: false, reason: `not sent to ${nodeId}: ${result}` });
-    this.#planFlush();
-    return state.requests.add(id, timeoutMs);
+    const main = this.#established;
+    if (main === undefined) throw requestFailure({ sent: false, reason: `not connected to ${nodeId}` });
+    if (lane === 'main') return main.request(encodeRequest(kind, payload), timeoutMs);
+    if (!main.carriesRaft) throw requestFailure({ sent: false, reason: `no formed cluster with ${nodeId} yet` });
+    return this.bulk.request(encodeRequest(kind, payload), timeoutMs);
   }
 
+  /** The main lane's. Requests leave with the loop turn that made them, on both lanes. */
   flush(): void {
-    const state = this.#state;
-    if (state.type === 'up' && state.connection.flush()) state.requests.markSent();
+    this.#established?.flush();
   }
 
   /** Once every `pingIntervalMs`. */
   beat(): void {
-    const state = this.#state;
-    if (state.type !== 'up') return;
-    state.connection.sendPing();
-    this.flush();
-    state.connection.beat();
+    this.#established?.beat();
+    this.bulk.beat();
   }
 
   /** Dials now, unless a connection is up or being made. */
   dialNow(): void {
     const state = this.#state;
-    if (state.type === 'up' || state.type === 'dialing') return;
+    if (state.type === 'dialed') return;
     if (state.type === 'waiting') state.cancel();
     this.#dial();
   }
 
-  /** Gives up the connection, whatever its state, and makes a new one at once. */
+  /** Gives up the connections, whatever their state, and makes a new one at once. */
   redial(reason: string): void {
     this.close(reason);
     this.#failures = 1;
@@ -125,118 +104,59 @@ export class Peer {
   /** Waiting requests fail; nothing is dialed until `dialNow` or `redial`. */
   close(reason: string): void {
     const state = this.#state;
+    const wasUp = this.up;
     this.#state = { type: 'closed' };
     if (state.type === 'waiting') state.cancel();
-    if (state.type === 'dialing') state.connection.close(reason);
-    if (state.type === 'up') {
-      state.connection.close(reason);
-      this.#lost(state.requests, reason);
-    }
+    if (state.type === 'dialed') state.outbound.close(reason);
+    this.bulk.close(reason);
+    if (wasUp) this.#context.handlers.onPeerDown(this.address.nodeId, reason);
+  }
+
+  get #established(): Outbound | undefined {
+    return this.#state.type === 'dialed' && this.#state.outbound.up ? this.#state.outbound : undefined;
   }
 
   #dial(): void {
-    const { config, clock } = this.#context;
-    const { host, port } = this.address;
-    const socket = connect({ host, port });
-    const connection = new Connection(socket, config, {
-      onFrame: (frame) => this.#onFrame(connection, frame),
-      onClosed: ({ kind, reason }) => {
-        cancelTimeout();
-        this.#onClosed(connection, kind, reason);
+    const outbound = new Outbound({
+      address: this.address,
+      lane: 'main',
+      context: this.#context,
+      handlers: {
+        onUp: () => {
+          this.#lossOpen = false;
+          this.#context.handlers.onPeerUp(this.address.nodeId);
+        },
+        onEnded: (end) => this.#onEnded(end),
       },
     });
-    this.#state = { type: 'dialing', connection };
-    let cancelTimeout = clock.after(config.connectTimeoutMs, () => {
-      connection.close(`no connection within ${config.connectTimeoutMs} ms`);
-    });
-    socket.once('connect', () => {
-      cancelTimeout();
-      cancelTimeout = clock.after(config.handshakeTimeoutMs, () => {
-        if (!this.#isUp(connection)) connection.close(`no handshake within ${config.handshakeTimeoutMs} ms`);
-      });
-      connection.sendHello(helloTo(this.#context.self(), this.address.nodeId));
-    });
+    this.#state = { type: 'dialed', outbound };
   }
 
-  #isUp(connection: Connection): boolean {
-    return this.#state.type === 'up' && this.#state.connection === connection;
-  }
-
-  #onFrame(connection: Connection, frame: Frame): void {
-    const state = this.#state;
-    if (state.type === 'dialing') {
-      if (frame.type === 'hello') this.#finishHandshake(connection, frame.hello);
-      if (frame.type === 'refusal') this.#refused(connection, `refused by the peer: ${frame.reason}`);
-      return;
-    }
-    if (state.type !== 'up') return;
-    switch (frame.type) {
-      case 'pong':
+  #onEnded(end: OutboundEnd): void {
+    const { handlers, config } = this.#context;
+    const { nodeId } = this.address;
+    const lossWasOpen = this.#lossOpen;
+    switch (end.type) {
+      case 'lost':
+        this.#lossOpen = true;
+        // One that was up only for a moment may be lost again at once: then the delays go on growing.
+        if (end.upMs >= config.reconnectDelayMsMax) this.#failures = 0;
+        this.#dialLater();
+        this.bulk.close(end.reason);
+        return handlers.onPeerDown(nodeId, end.reason);
+      case 'nobody_listens':
+        this.#lossOpen = false;
+        this.#dialLater();
+        if (lossWasOpen) handlers.onPeerRefused(nodeId);
         return;
-      case 'response':
-        return state.requests.settle(frame.id, frame.payload);
-      case 'failure':
-        return state.requests.fail(frame.id, frame.reason);
-      case 'hello':
-      case 'refusal':
-      case 'raft':
-      case 'ping':
-      case 'request':
-        this.#context.warnings.warn('bad_frame', 'unexpected frame: connection closed', {
-          peer: this.address.nodeId,
-          frame: frame.type,
-        });
-        return connection.close(`a ${frame.type} frame where only answers belong`);
+      case 'cut_short':
+        // A process that dies may lose its connections a moment before its listener: the machine still accepts, and
+        // resets. The next attempt tells.
+        return this.#dialLater();
+      case 'failed':
+        this.#lossOpen = false;
+        return this.#dialLater();
     }
-  }
-
-  #finishHandshake(connection: Connection, hello: Extract<Frame, { type: 'hello' }>['hello']): void {
-    const { nodeId } = this.address;
-    const wrongNode = hello.nodeId === nodeId ? undefined : `${hello.nodeId} answers at the address of ${nodeId}`;
-    const refusal = wrongNode ?? refusalOf(hello, this.#context);
-    if (refusal !== undefined) return this.#refused(connection, refusal);
-    connection.establish();
-    this.#state = {
-      type: 'up',
-      connection,
-      carriesRaft: carriesRaft(this.#context.self(), hello),
-      since: this.#context.clock.monotonicMs(),
-      requests: new RequestTable(this.#context.clock),
-    };
-    this.#context.logger.debug({ peer: nodeId }, 'peer up');
-    this.#context.handlers.onPeerUp(nodeId);
-  }
-
-  #refused(connection: Connection, reason: string): void {
-    const { nodeId, host, port } = this.address;
-    this.#context.warnings.warn('handshake_failed', 'no connection to peer', { peer: nodeId, host, port, reason });
-    connection.close(reason);
-  }
-
-  #onClosed(connection: Connection, kind: 'bad_frame' | 'lost', reason: string): void {
-    const state = this.#state;
-    if ((state.type !== 'dialing' && state.type !== 'up') || state.connection !== connection) return;
-    const { nodeId, host, port } = this.address;
-    if (kind === 'bad_frame') {
-      this.#context.warnings.warn('bad_frame', 'bad frame: connection closed', { peer: nodeId, host, port, reason });
-    }
-    if (state.type === 'dialing') {
-      this.#context.logger.debug({ peer: nodeId, host, port, reason }, 'could not connect to peer');
-      this.#dialLater();
-      return;
-    }
-    const { clock, config } = this.#context;
-    // One that was up only for a moment may be lost again at once: then the delays go on growing.
-    if (clock.monotonicMs() - state.since >= config.reconnectDelayMsMax) this.#failures = 0;
-    this.#dialLater();
-    this.#lost(state.requests, reason);
-  }
-
-  #lost(requests: RequestTable, reason: string): void {
-    const { nodeId } = this.address;
-    this.#context.logger.debug({ peer: nodeId, reason }, 'peer down');
-    requests.failAll(`connection to ${nodeId} lost: ${reason}`);
-    this.#context.handlers.onPeerDown(nodeId, reason);
   }
 
   #dialLater(): void {
@@ -251,14 +171,5 @@ export class Peer {
     const { reconnectDelayMsMin: min, reconnectDelayMsMax: max } = this.#context.config;
     const bound = Math.min(max, min * 2 ** Math.min(this.#failures, 30));
     return min + this.#context.random() * (bound - min);
-  }
-
-  #planFlush(): void {
-    if (this.#flushPlanned) return;
-    this.#flushPlanned = true;
-    setImmediate(() => {
-      this.#flushPlanned = false;
-      this.flush();
-    });
   }
 }

@@ -14,6 +14,23 @@ export function encodePayload(payload: unknown): Uint8Array {
   return encoder.encode(payload);
 }
 
+/** A request as it travels, behind its id. */
+export interface EncodedRequest {
+  readonly kind: Buffer;
+  readonly payload: Uint8Array;
+}
+
+/** Throws a RequestFailure for what can't travel. */
+export function encodeRequest(kind: string, payload: unknown): EncodedRequest {
+  const kindText = Buffer.from(kind);
+  if (kindText.length > kindBytesMax) throw requestFailure({ sent: false, reason: 'the kind is too long' });
+  try {
+    return { kind: kindText, payload: encodePayload(payload) };
+  } catch (error) {
+    throw requestFailure({ sent: false, reason: `the payload can't be encoded: ${String(error)}` });
+  }
+}
+
 /** The rest of the frame as one msgpack value. Byte strings in it are views on a copy made here, not on the frame. */
 export function decodePayload(reader: WireReader): unknown {
   const bytes = Buffer.from(reader.view(reader.remaining()));

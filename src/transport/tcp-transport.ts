@@ -1,12 +1,13 @@
-/** The transport over TCP: a listener, and one outbound connection to each other node. */
+/** The transport over TCP: a listener, and outbound connections to each other node. */
 import type { TransportConfig } from '../config.ts';
 import type { Logger } from '../logger.ts';
 import type { Message } from '../raft/types.ts';
-import type { Clock, Hello, NodeId, PartitionId, Transport, TransportHandlers } from '../replica/ports.ts';
+import type { Clock, Hello, Lane, NodeId, PartitionId, Transport, TransportHandlers } from '../replica/ports.ts';
 import type { TransportContext, TransportSelf } from './context.ts';
 import { LimitedLog } from './limited-log.ts';
 import { Listener } from './listener.ts';
-import { Peer, type PeerAddress } from './peer.ts';
+import type { PeerAddress } from './outbound.ts';
+import { Peer } from './peer.ts';
 import { requestFailure } from './requests.ts';
 
 export interface TransportOptions {
@@ -32,6 +33,8 @@ export interface PeerStatistics {
   readonly nodeId: NodeId;
   readonly connected: boolean;
   readonly queuedBytes: number;
+  readonly bulkConnected: boolean;
+  readonly bulkQueuedBytes: number;
   /** Raft messages dropped since the peer was named: queue full, too large, or not connected. */
   readonly droppedMessages: number;
 }
@@ -121,10 +124,10 @@ class TcpNodeTransport implements TcpTransport {
     for (const peer of this.#peers.values()) peer.flush();
   }
 
-  request(to: NodeId, kind: string, payload: unknown, timeoutMs: number): Promise<unknown> {
+  request(to: NodeId, kind: string, payload: unknown, timeoutMs: number, lane: Lane = 'main'): Promise<unknown> {
     const peer = this.#peers.get(to);
     if (peer === undefined) return Promise.reject(requestFailure({ sent: false, reason: `no peer is named ${to}` }));
-    return peer.request(kind, payload, timeoutMs);
+    return peer.request({ kind, payload, timeoutMs, lane });
   }
 
   connected(to: NodeId): boolean {
@@ -132,10 +135,12 @@ class TcpNodeTransport implements TcpTransport {
   }
 
   statistics(): readonly PeerStatistics[] {
-    return [...this.#peers].map(([nodeId, { up, queuedBytes, droppedMessages }]) => ({
+    return [...this.#peers].map(([nodeId, { up, queuedBytes, bulk, droppedMessages }]) => ({
       nodeId,
       connected: up,
       queuedBytes,
+      bulkConnected: bulk.up,
+      bulkQueuedBytes: bulk.queuedBytes,
       droppedMessages,
     }));
   }
@@ -171,6 +176,9 @@ class TcpNodeTransport implements TcpTransport {
       },
       onPeerDown: (peer, reason) => {
         if (!this.#closed) handlers.onPeerDown(peer, reason);
+      },
+      onPeerRefused: (peer) => {
+        if (!this.#closed) handlers.onPeerRefused(peer);
       },
     };
   }

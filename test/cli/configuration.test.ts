@@ -262,6 +262,21 @@ describe('one clear line for each mistake', () => {
       'transport.frameBytesMax (--set): expected at least the largest value with its key and fields plus raft.appendBytesMax (1639424 bytes), found 1000000',
     ],
     [
+      'chunks of snapshots larger than a frame',
+      ['snapshots.chunkBytes=8388608'],
+      'transport.frameBytesMax (default): expected at least the largest value with its key and fields plus snapshots.chunkBytes (9503744 bytes), found 8388608',
+    ],
+    [
+      'a log that may keep less for those who lag',
+      ['raft.logBytesMax=65536'],
+      'raft.logBytesMax (--set): expected at least raft.logKeepBytes (16777216), found 65536',
+    ],
+    [
+      'a connection that does not outlast one chunk',
+      ['transport.bulkIdleMs=4999'],
+      'transport.bulkIdleMs (--set): expected at least snapshots.chunkTimeoutMs (5000), found 4999',
+    ],
+    [
       'values larger than the log takes',
       ['raft.uncommittedBytesMax=1024'],
       'raft.uncommittedBytesMax (--set): expected at least the largest value with its key and fields (1115136 bytes), found 1024',

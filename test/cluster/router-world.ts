@@ -145,12 +145,12 @@ export class World {
   }
 }
 
-function overTheWire(value: unknown): unknown {
+export function overTheWire(value: unknown): unknown {
   return decode(encode(value));
 }
 
 /** Nodes n1 to n4; the only partition is on n1, n2 and n3, n1 preferred. */
-function onePartition(): PartitionMap {
+export function onePartition(): PartitionMap {
   const { nodes, partitions } = buildPartitionMap({ ...bootstrap(3), partitions: 1 });
   const extra = { nodeId: 'n4' as NodeId, http: 'http://127.0.0.1:7004', peer: '127.0.0.1:7104', labels: {} };
   const placed = partitions.map((p) => ({ ...p, preferredLeader: 'n1' as NodeId }));

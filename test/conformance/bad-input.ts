@@ -113,6 +113,16 @@ export function badInputCases(way: Way): void {
     }
   });
 
+  it.each(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS'])(
+    'answers 405 to %s of a route that is posted to',
+    async (method) => {
+      const answer = await ask(way, { method, path: '/v1/cluster/partitions/1/leader' });
+      if (method === 'HEAD') expect(answer.status).toBe(405);
+      else expectProblem(answer, 'method_not_allowed');
+      expect(answer.headers.allow).toBe('POST');
+    },
+  );
+
   it.each([
     '/v1',
     '/v1/',

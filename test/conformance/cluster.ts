@@ -2,8 +2,20 @@
 import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { expectJson, expectProblem } from '../http/expect-answer.ts';
+import type { Call } from '../http/http-client.ts';
 import { ask, freshPath } from './keys.ts';
 import type { Way } from './suite.ts';
+
+interface Partition {
+  readonly leader: string;
+  readonly term: number;
+  readonly replicas: readonly { readonly nodeId: string }[];
+}
+
+function moveTo(partitionPath: string, body: object): Call {
+  const headers = { 'Content-Type': 'application/json' };
+  return { method: 'POST', path: `${partitionPath}/leader`, headers, body: JSON.stringify(body) };
+}
 
 export function clusterCases(way: Way): void {
   it.each([
@@ -52,6 +64,33 @@ export function clusterCases(way: Way): void {
     expectProblem(await ask(way, { path: '/v1/locate/' }), 'invalid_key');
     for (const path of ['/v1/locate/a', '/v1/cluster', '/v1/cluster/partitions', '/v1/cluster/partitions/1']) {
       expectProblem(await ask(way, { path: `${path}?verbose=true` }), 'invalid_request');
+    }
+  });
+
+  it('moves a leadership to the node that is named, and says so wherever leaders are told', async () => {
+    const path = '/v1/cluster/partitions/1';
+    const partition = async (): Promise<Partition> => expectJson(await ask(way, { path }), 'partition') as Partition;
+    const before = await partition();
+    const target = before.replicas.find(({ nodeId }) => nodeId !== before.leader)?.nodeId ?? '';
+    for (const wanted of [target, target, before.leader]) {
+      const answer = await ask(way, moveTo(path, { nodeId: wanted }));
+      const moved = expectJson(answer, 'leader') as { readonly id: number; readonly leader: string; term: number };
+      expect(moved).toMatchObject({ id: 1, leader: wanted });
+      expect(moved.term).toBeGreaterThan(before.term);
+      expect(answer.headers).toMatchObject({
+        'flotilla-partition': '1',
+        'flotilla-term': String(moved.term),
+        'flotilla-leader': wanted,
+      });
+      await expect.poll(partition).toMatchObject({ leader: wanted, term: moved.term });
+    }
+  });
+
+  it('moves nothing to where it cannot be', async () => {
+    const path = '/v1/cluster/partitions/1';
+    expectProblem(await ask(way, moveTo(path, { nodeId: 'nobody' })), 'not_found');
+    for (const id of ['0', '4294967295', 'abc', '', '01', '%31']) {
+      expectProblem(await ask(way, moveTo(`/v1/cluster/partitions/${id}`, { nodeId: 'n1' })), 'not_found');
     }
   });
 

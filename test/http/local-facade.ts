@@ -12,6 +12,7 @@ import type {
   PartitionStatus,
   Readiness,
   RequestOptions,
+  TransferOutcome,
 } from '../../src/cluster/types.ts';
 import { decodeCommand } from '../../src/kv/command.ts';
 import type { ValueRecord } from '../../src/kv/types.ts';
@@ -24,19 +25,33 @@ export interface SeenRequest {
   readonly at: number;
 }
 
+export interface SeenTransfer {
+  readonly partition: number;
+  readonly to: string;
+  readonly timeoutMs: number;
+}
+
 type Answer = (request: KvRequest, store: () => KvOutcome) => KvOutcome | Promise<KvOutcome>;
 
 export class LocalFacade implements NodeFacade {
   readonly nodeId = 'n1' as NodeId;
   readonly seen: SeenRequest[] = [];
+  readonly seenTransfers: SeenTransfer[] = [];
   readiness: () => Readiness = () => ({ ready: true, reasons: [] });
   readonly #records = new Map<string, ValueRecord>();
   readonly #answers: Answer[] = [];
+  readonly #transferAnswers: (() => TransferOutcome | Promise<TransferOutcome>)[] = [];
   #revision = 0;
+  #leader: NodeId = this.nodeId;
+  #term: Term = oneTerm;
 
   /** Requests to come are answered so, in turn, before the store answers by itself again. */
   answerNext(answer: Answer): void {
     this.#answers.push(answer);
+  }
+
+  answerNextTransfer(answer: () => TransferOutcome | Promise<TransferOutcome>): void {
+    this.#transferAnswers.push(answer);
   }
 
   nowMs(): number {
@@ -51,7 +66,7 @@ export class LocalFacade implements NodeFacade {
   }
 
   locate(): KeyLocation {
-    return { hash: 0x1234_5678, partition: onePartition, leader: this.nodeId, replicas: [this.nodeId] };
+    return { hash: 0x1234_5678, partition: onePartition, leader: this.#leader, replicas: nodeIds };
   }
 
   nodeAddress(): string | undefined {
@@ -59,25 +74,41 @@ export class LocalFacade implements NodeFacade {
   }
 
   clusterStatus(): Promise<ClusterStatus> {
-    const node = { nodeId: this.nodeId, http: 'http://127.0.0.1:1', peer: '127.0.0.1:2', labels: { zone: 'a' } };
-    const nodes = [{ ...node, state: 'up', leads: 1, replicas: 1 } as const];
+    const nodes = nodeIds.map((nodeId) => {
+      const node = { nodeId, http: 'http://127.0.0.1:1', peer: '127.0.0.1:2', labels: { zone: 'a' } };
+      return { ...node, state: 'up', leads: nodeId === this.#leader ? 1 : 0, replicas: 1 } as const;
+    });
     return Promise.resolve({ clusterId: 'c'.repeat(32), name: 'test', epoch: 1, partitions: 1, nodes });
   }
 
   partitionStatus(): Promise<readonly PartitionStatus[]> {
-    const replica = { nodeId: this.nodeId, role: 'leader', matchIndex: this.#revision, lag: 0, state: 'ok' } as const;
+    const replicas = nodeIds.map((nodeId) => {
+      const role = nodeId === this.#leader ? 'leader' : 'follower';
+      return { nodeId, role, matchIndex: this.#revision, lag: 0, state: 'ok' } as const;
+    });
     const status: PartitionStatus = {
       id: onePartition,
       range: [0, 0xffff_ffff],
       epoch: 1,
-      leader: this.nodeId,
-      term: oneTerm,
+      leader: this.#leader,
+      term: this.#term,
       commitIndex: this.#revision,
       appliedIndex: this.#revision,
-      replicas: [replica],
+      replicas,
       keys: this.#records.size,
     };
     return Promise.resolve([status]);
+  }
+
+  async transferLeadership(partition: PartitionId, to: NodeId, deadlineAt: number): Promise<TransferOutcome> {
+    this.seenTransfers.push({ partition, to, timeoutMs: deadlineAt - this.nowMs() });
+    const answer = this.#transferAnswers.shift();
+    if (answer !== undefined) return answer();
+    if (partition !== onePartition) return { type: 'not_found', detail: 'no such partition' };
+    if (!nodeIds.includes(to)) return { type: 'not_found', detail: 'no such node' };
+    if (to !== this.#leader) this.#term = (this.#term + 1) as Term;
+    this.#leader = to;
+    return { type: 'done', partition, leader: to, term: this.#term };
   }
 
   #apply(request: KvRequest): KvOutcome {
@@ -101,6 +132,7 @@ export class LocalFacade implements NodeFacade {
   }
 }
 
+const nodeIds = ['n1', 'n2'] as NodeId[];
 export const onePartition = 1 as PartitionId;
 export const oneTerm = 7 as Term;
 export const localOrigin: Origin = { partition: onePartition, term: oneTerm, nodeId: 'n1' as NodeId };

@@ -31,6 +31,7 @@ export function frontConfig(options: {
     peer: { host: '127.0.0.1', port: 0, advertise: '127.0.0.1:0' },
     bootstrap: undefined,
     ...options.config,
-    limits: { ...defaults.limits, ...options.limits },
+    // Closing costs a test nothing, unless it is about closing.
+    limits: { ...defaults.limits, drainIdleMs: 0, ...options.limits },
   };
 }

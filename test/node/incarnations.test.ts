@@ -27,7 +27,7 @@ function verify(store: IdentityStore, from: Hello): string | undefined {
 }
 
 function hello(incarnation: number, nonce: string, clusterId: string | null = 'c'.repeat(32)): Hello {
-  return { clusterId: clusterId ?? undefined, nodeId: peer, to: 'n1' as NodeId, incarnation, nonce };
+  return { lane: 'main', clusterId: clusterId ?? undefined, nodeId: peer, to: 'n1' as NodeId, incarnation, nonce };
 }
 
 test('a peer never seen before is remembered', () => {

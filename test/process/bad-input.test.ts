@@ -102,6 +102,7 @@ function frame(type: FrameType, payload: Buffer): Buffer {
 
 function helloOfAnotherCluster({ nodeId }: TestNode): Buffer {
   const hello: Hello = {
+    lane: 'main',
     clusterId: 'ab'.repeat(16),
     nodeId: 'stranger' as NodeId,
     to: nodeId as NodeId,

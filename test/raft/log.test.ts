@@ -70,7 +70,15 @@ describe('eviction', () => {
     const disk = new MemoryDisk();
     const log = new RaftLog(disk, 400);
     for (const entry of entries) log.append(entry);
-    disk.write({ sequence: 1, hardState: undefined, truncateFrom: undefined, entries, messagesAfterPersist: [] });
+    disk.write({
+      sequence: 1,
+      hardState: undefined,
+      install: undefined,
+      compactThrough: undefined,
+      truncateFrom: undefined,
+      entries,
+      messagesAfterPersist: [],
+    });
     log.evict(at(4));
     expect(() => log.bodyBytes(at(4), at(4))).toThrow('in memory');
     expect(log.bodyBytes(at(5), at(6))).toBe(8);

@@ -1,12 +1,16 @@
 /** One Raft member beside a disk in memory whose completions the test decides, and builders for what it is told. */
+import { decodeConfiguration } from '../../src/raft/configuration.ts';
 import { Raft } from '../../src/raft/raft.ts';
 import {
   type AppendEntriesRequest,
   type Configuration,
+  type ConfigurationAt,
   type Entry,
   EntryKind,
   type HardState,
   type Heartbeat,
+  type InstallResult,
+  type InstallSnapshot,
   type Leadership,
   type LogIndex,
   type LogReader,
@@ -24,6 +28,8 @@ export const limits: RaftLimits = {
   heartbeatTicks: 1,
   electionTicksMin: 10,
   electionTicksMax: 19,
+  promotionLagMax: 10,
+  quiesceTicks: 0,
   appendBytesMax: 1 << 20,
   inflightMessagesMax: 16,
   inflightBytesMax: 1 << 20,
@@ -53,7 +59,15 @@ export function noop({ index, term }: { index: number; term: number }): Entry {
 }
 
 export function configurationOf(voters: readonly number[], rest: Partial<Configuration> = {}): Configuration {
-  return { voters: voters.map(replica), votersOutgoing: [], learners: [], ...rest };
+  const members = [...voters, ...(rest.votersOutgoing ?? []), ...(rest.learners ?? [])].map(replica);
+  return {
+    voters: voters.map(replica),
+    votersOutgoing: [],
+    learners: [],
+    replicaIdMax: Math.max(0, ...members) as ReplicaId,
+    hosts: new Map(members.map((id) => [id, `n${id}`])),
+    ...rest,
+  };
 }
 
 /** What a crash leaves: the batches whose write was completed, whole and in order. */
@@ -61,27 +75,60 @@ export class MemoryDisk implements LogReader {
   hardState: HardState;
   entriesStored: Entry[];
   /** What the state machine holds: applied changes ride with a later write of the log, never with an earlier one. */
-  appliedIndex = 0;
+  state: MachineState;
   /** Entries below were compacted away; their last term is kept. */
   #first = 1;
   #termBefore = inTerm(0);
 
-  constructor(start: { readonly hardState?: HardState; readonly entries?: readonly Entry[] } = {}) {
+  constructor(
+    start: {
+      readonly hardState?: HardState;
+      readonly entries?: readonly Entry[];
+      readonly founding?: ConfigurationAt;
+    } = {},
+  ) {
     this.hardState = start.hardState ?? { currentTerm: inTerm(0), votedFor: noReplica };
     this.entriesStored = [...(start.entries ?? [])];
+    this.state = { entries: [], appliedIndex: 0, founding: start.founding ?? foundedWith(configurationOf([1, 2, 3])) };
   }
 
-  write(persist: Persist): void {
+  get appliedIndex(): number {
+    return this.state.appliedIndex;
+  }
+
+  /** `state` is what was applied before the write was handed over: it is durable with it. */
+  write(persist: Persist, state: MachineState = this.state): void {
+    if (persist.install) {
+      this.entriesStored = [];
+      this.#first = persist.install.index + 1;
+      this.#termBefore = persist.install.term;
+    }
     if (persist.truncateFrom !== undefined) this.entriesStored.length = persist.truncateFrom - this.#first;
     for (const entry of persist.entries) {
       if (entry.index !== this.lastIndex() + 1) throw new Error(`disk: gap before ${entry.index}`);
       this.entriesStored.push(entry);
     }
     this.hardState = persist.hardState ?? this.hardState;
+    if (state.appliedIndex > this.state.appliedIndex) this.state = state;
+    if (persist.compactThrough === undefined) return;
+    if (persist.compactThrough > this.appliedIndex) throw new Error('disk: what is compacted must be in the state');
+    this.compactTo(persist.compactThrough);
   }
 
-  /** Forgets everything up to and with `index`. */
+  /** The log alone, to see what writes would make of it. */
+  copyOfLog(): MemoryDisk {
+    const copy = new MemoryDisk({ hardState: this.hardState, entries: this.entriesStored });
+    copy.#first = this.#first;
+    copy.#termBefore = this.#termBefore;
+    copy.state = { ...this.state, appliedIndex: Infinity };
+    return copy;
+  }
+
+  /** Forgets everything up to and with `index`. A test that begins with a compacted log has it all applied. */
   compactTo(index: number): void {
+    if (this.appliedIndex < index) {
+      this.state = { ...this.state, entries: this.entriesStored.slice(0, index), appliedIndex: index };
+    }
     this.#termBefore = this.term(at(index)) ?? this.#termBefore;
     this.entriesStored.splice(0, index - this.#first + 1);
     this.#first = index + 1;
@@ -121,6 +168,28 @@ export interface MemberOptions {
   readonly disk?: MemoryDisk;
 }
 
+/** What was applied, in order from index 1. The array only grows; a snapshot brings another one. */
+export interface MachineState {
+  readonly entries: readonly Entry[];
+  readonly appliedIndex: number;
+  /** In force before the first configuration entry. */
+  readonly founding: ConfigurationAt;
+}
+
+export const foundedWith = (configuration: Configuration): ConfigurationAt => ({ index: at(0), configuration });
+
+/** In force when `state` had been applied up to `appliedIndex`. */
+export function configurationAtApplied({ entries, founding }: MachineState, appliedIndex: number): ConfigurationAt {
+  const entry = entries.slice(0, appliedIndex).findLast(({ kind }) => kind === EntryKind.configuration);
+  return entry === undefined ? founding : { index: entry.index, configuration: decodeConfiguration(entry.body) };
+}
+
+/** A snapshot on its way: what the receiver's core is told, and the state that was staged for it. */
+export interface Snapshot {
+  readonly request: InstallSnapshot;
+  readonly state: MachineState;
+}
+
 /** Everything a member asked for since the last look, in order. */
 export interface Output {
   readonly messages: Message[];
@@ -128,7 +197,20 @@ export interface Output {
   readonly reads: ReadState[];
   readonly readsRefused: number[];
   readonly leadership: Leadership[];
+  readonly snapshotsDue: ReplicaId[];
+  readonly configurations: ConfigurationAt[];
 }
+
+/** A turn in which nothing was asked for; tests name what differs. */
+export const nothing: Output = {
+  messages: [],
+  committed: [],
+  reads: [],
+  readsRefused: [],
+  leadership: [],
+  snapshotsDue: [],
+  configurations: [],
+};
 
 export class TestMember {
   readonly id: ReplicaId;
@@ -137,7 +219,9 @@ export class TestMember {
   /** Handed to the disk and not yet completed. */
   readonly writes: Persist[] = [];
   /** For each of `writes`: what was applied before or with it. */
-  readonly #appliedWith: number[] = [];
+  readonly #appliedWith: MachineState[] = [];
+  #entries: Entry[];
+  #founding: ConfigurationAt;
   /** Set to keep `settle` from completing writes. */
   diskHeld = false;
   /** All entries given to apply since this member started. */
@@ -148,10 +232,19 @@ export class TestMember {
     this.id = replica(options.id ?? 1);
     const currentTerm = inTerm(options.term ?? entries.at(-1)?.term ?? 0);
     const hardState = { currentTerm, votedFor: replica(options.votedFor ?? 0) };
-    this.disk = options.disk ?? new MemoryDisk({ hardState, entries });
+    const founding = foundedWith(options.configuration ?? configurationOf([1, 2, 3]));
+    this.disk = options.disk ?? new MemoryDisk({ hardState, entries, founding });
+    const applied = options.appliedIndex ?? 0;
+    if (this.disk.appliedIndex < applied) {
+      this.disk.state = { ...this.disk.state, entries: this.disk.entriesStored, appliedIndex: applied };
+    }
+    // What is not named was not durable after all.
+    this.disk.state = { ...this.disk.state, appliedIndex: applied };
+    this.#entries = this.disk.state.entries.slice(0, applied);
+    this.#founding = this.disk.state.founding;
     this.raft = new Raft({
       replicaId: this.id,
-      configuration: options.configuration ?? configurationOf([1, 2, 3]),
+      configuration: configurationAtApplied(this.disk.state, applied),
       hardState: this.disk.hardState,
       log: this.disk,
       appliedIndex: at(options.appliedIndex ?? 0),
@@ -164,9 +257,10 @@ export class TestMember {
   takeReady(): Ready {
     const ready = this.raft.ready();
     this.applied.push(...ready.committed);
+    this.#entries.push(...ready.committed);
     if (ready.persist) {
       this.writes.push(ready.persist);
-      this.#appliedWith.push(this.applied.at(-1)?.index ?? this.disk.appliedIndex);
+      this.#appliedWith.push(this.state);
     }
     return ready;
   }
@@ -175,14 +269,21 @@ export class TestMember {
   completeWrite(): readonly Message[] {
     const write = this.writes.shift();
     if (!write) throw new Error('no write is under way');
-    this.disk.write(write);
-    this.disk.appliedIndex = Math.max(this.disk.appliedIndex, this.#appliedWith.shift() ?? 0);
+    this.disk.write(write, this.#appliedWith.shift());
     return this.raft.persisted(write);
   }
 
   /** Turns until nothing is left to do, disk included unless held. */
   settle(): Output {
-    const output: Output = { messages: [], committed: [], reads: [], readsRefused: [], leadership: [] };
+    const output: Output = {
+      messages: [],
+      committed: [],
+      reads: [],
+      readsRefused: [],
+      leadership: [],
+      snapshotsDue: [],
+      configurations: [],
+    };
     for (;;) {
       if (this.raft.hasReady()) {
         const ready = this.takeReady();
@@ -191,6 +292,8 @@ export class TestMember {
         output.reads.push(...ready.reads);
         output.readsRefused.push(...ready.readsRefused);
         if (ready.leadership) output.leadership.push(ready.leadership);
+        output.snapshotsDue.push(...ready.snapshotsDue);
+        if (ready.configuration) output.configurations.push(ready.configuration);
         const last = ready.committed.at(-1);
         if (last) this.raft.applied(last.index);
       } else if (this.writes.length > 0 && !this.diskHeld) {
@@ -199,6 +302,32 @@ export class TestMember {
         return output;
       }
     }
+  }
+
+  /** All that was applied, a snapshot's part included. */
+  get state(): MachineState {
+    return { entries: this.#entries, appliedIndex: this.#entries.length, founding: this.#founding };
+  }
+
+  /** What is durable of the state, for a follower that needs it. */
+  snapshotFor(to: number): Snapshot {
+    const { state } = this.disk;
+    const { term } = this.raft.status();
+    const configuration = configurationAtApplied(state, state.appliedIndex);
+    const last = state.entries[state.appliedIndex - 1];
+    if (!last) throw new Error('nothing is applied that a snapshot could hold');
+    const point = { index: last.index, snapshotTerm: last.term, configuration };
+    return { request: { type: 'InstallSnapshot', from: this.id, to: replica(to), term, ...point }, state };
+  }
+
+  /** The whole snapshot is staged: hands it to the core. */
+  install({ request, state }: Snapshot): InstallResult {
+    const result = this.raft.installSnapshot(request);
+    if (result === 'installing') {
+      this.#entries = state.entries.slice(0, request.index);
+      this.#founding = state.founding;
+    }
+    return result;
   }
 
   /** Hands in a message and settles. */
@@ -228,7 +357,7 @@ export class TestMember {
 
   /** The whole log as the next hand-out and the disk have it. */
   get log(): readonly Entry[] {
-    const disk = new MemoryDisk({ entries: this.disk.entriesStored });
+    const disk = this.disk.copyOfLog();
     for (const write of this.writes) disk.write(write);
     return disk.entriesStored;
   }
@@ -294,6 +423,7 @@ export function heartbeat(fields: {
   term: number;
   leaderCommit?: number;
   readRound?: number;
+  quiesce?: boolean;
 }): Heartbeat {
   return {
     type: 'Heartbeat',
@@ -303,6 +433,7 @@ export function heartbeat(fields: {
     leaderCommit: at(fields.leaderCommit ?? 0),
     readRound: fields.readRound ?? 0,
     logTime: 0,
+    quiesce: fields.quiesce ?? false,
   };
 }
 
@@ -359,4 +490,17 @@ export function voted(fields: { from?: number; to?: number; term: number; grante
     term: inTerm(fields.term),
     granted: fields.granted,
   };
+}
+
+export function timeoutNow(fields: { from?: number; to?: number; term: number }): Message {
+  return {
+    type: 'TimeoutNow',
+    from: replica(fields.from ?? 2),
+    to: replica(fields.to ?? 1),
+    term: inTerm(fields.term),
+  };
+}
+
+export function removedWord(fields: { from?: number; to?: number; term: number }): Message {
+  return { ...timeoutNow(fields), type: 'ReplicaRemoved' };
 }

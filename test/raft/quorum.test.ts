@@ -9,7 +9,7 @@ const ids = [1, 2, 3, 4, 5, 6, 7].map(replica);
 const someVoters = fc.subarray(ids, { minLength: 1 });
 const configurations: fc.Arbitrary<Configuration> = fc
   .tuple(someVoters, fc.subarray(ids))
-  .map(([voters, votersOutgoing]) => ({ voters, votersOutgoing, learners: [] }));
+  .map(([voters, votersOutgoing]) => configurationOf(voters, { votersOutgoing }));
 
 /** More than half of every non-empty set of voters. */
 function decides(configuration: Configuration, yes: (id: ReplicaId) => boolean): boolean {

@@ -18,6 +18,16 @@ export class SafetyJudge {
     this.#applied[entry.index] = entry;
   }
 
+  /** State Machine Safety, of what came by a snapshot. */
+  installed(id: number, entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      const known = this.#applied[entry.index];
+      if (!known || !isSameEntry(known, entry)) {
+        throw new Error(`replica ${id} installed what nobody has applied at ${entry.index}`);
+      }
+    }
+  }
+
   /** Election Safety, and Leader Completeness: a leader's log holds everything that anybody has applied. */
   observe(member: TestMember): void {
     const { role, term, commitIndex } = member.raft.status();
@@ -27,11 +37,12 @@ export class SafetyJudge {
     if (other === member.id) return;
     if (other !== undefined) throw new Error(`replicas ${other} and ${member.id} both lead in term ${term}`);
     this.#leaderOfTerm.set(term, member.id);
+    const { firstIndex } = member.raft.status();
     const log = member.log;
-    const first = log[0]?.index ?? 1;
+    const first = Math.max(log[0]?.index ?? 1, firstIndex);
     for (const entry of this.#applied) {
       if (!entry || entry.index < first || entry.term > term) continue;
-      const own = log[entry.index - first];
+      const own = log[entry.index - (log[0]?.index ?? 1)];
       if (!own || !isSameEntry(own, entry)) throw new Error(`the leader of term ${term} lacks entry ${entry.index}`);
     }
   }
@@ -43,8 +54,10 @@ export class SafetyJudge {
         if (a.id >= b.id) continue;
         const [logA, logB] = [a.log, b.log];
         let agree = false;
-        for (let position = Math.min(logA.length, logB.length) - 1; position >= 0; position--) {
-          const [entryA, entryB] = [logA[position] as Entry, logB[position] as Entry];
+        const [firstA, firstB] = [logA[0]?.index ?? 1, logB[0]?.index ?? 1];
+        const last = Math.min(firstA + logA.length, firstB + logB.length) - 1;
+        for (let index = last; index >= Math.max(firstA, firstB); index--) {
+          const [entryA, entryB] = [logA[index - firstA] as Entry, logB[index - firstB] as Entry];
           agree ||= entryA.term === entryB.term;
           if (agree && !isSameEntry(entryA, entryB)) {
             throw new Error(

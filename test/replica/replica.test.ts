@@ -1,6 +1,6 @@
 /** One member of one group, seen by those who ask it: who is answered, when, and with what. */
 import { describe, expect, test } from 'vitest';
-import type { ReplicaOutcome } from '../../src/replica/replica.ts';
+import type { ReplicaOutcome } from '../../src/replica/options.ts';
 import type { NodeId } from '../../src/replica/ports.ts';
 import { World } from './world.ts';
 

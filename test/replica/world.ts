@@ -1,9 +1,14 @@
 /** Three replicas of one partition over memory storage; the test decides what is delivered and what becomes durable. */
-import { defaults } from '../../src/config.ts';
+import { defaults, type SnapshotConfig } from '../../src/config.ts';
 import { encodeCommand } from '../../src/kv/command.ts';
+import { encodeConfiguration } from '../../src/raft/configuration.ts';
 import type { Message, ReplicaId } from '../../src/raft/types.ts';
 import type { Clock, LeaderHint, NodeId, PartitionId, ReplicaDescriptor } from '../../src/replica/ports.ts';
-import { Replica, type ReplicaOutcome } from '../../src/replica/replica.ts';
+import type { ReplicaOutcome, SnapshotDue } from '../../src/replica/options.ts';
+import { foundingConfiguration } from '../../src/replica/founding.ts';
+import { Replica } from '../../src/replica/replica.ts';
+import { SnapshotReceiver } from '../../src/replica/snapshot-receiver.ts';
+import { SnapshotSender } from '../../src/replica/snapshot-sender.ts';
 import { type MemoryStorage, openMemoryStorage } from '../../src/storage/memory-storage.ts';
 
 const partition = 1 as PartitionId;
@@ -25,20 +30,42 @@ export class World {
   readonly stalled = new Set<NodeId>();
   /** Nodes that nothing leaves or reaches. */
   readonly cut = new Set<NodeId>();
+  /** What gets lost on its way. */
+  isLost: (sent: Sent) => boolean = () => false;
   /** Sees what leaves a replica. */
   onSent: (sent: Sent) => void = () => undefined;
+  /** Sees what one node asks another of a snapshot. */
+  onRequest: (kind: string) => void = () => undefined;
   readonly members: readonly ReplicaDescriptor[];
+  /** Followers that need what a leader's log no longer has. */
+  readonly snapshotsDue: SnapshotDue[] = [];
+  /** Nodes whose state databases stall: what they have applied stays in memory. */
+  readonly stateStalled = new Set<NodeId>();
+  readonly snapshots = new Map<NodeId, Snapshots>();
+  readonly #limits: Partial<Limits>;
+  readonly #snapshotLimits: SnapshotConfig;
+  readonly #timers = new Set<{ readonly at: number; readonly callback: () => void }>();
+  #incarnation = 1;
   readonly #dirty = new Set<NodeId>();
 
-  constructor(names: readonly string[]) {
+  constructor(names: readonly string[], { limits = {}, snapshots = {} }: WorldOptions = {}) {
+    this.#limits = limits;
+    this.#snapshotLimits = { ...defaults.snapshots, ...snapshots };
     this.members = names.map((name, i) => ({ replicaId: (i + 1) as ReplicaId, nodeId: name as NodeId }));
   }
 
-  static async start(names: readonly string[] = ['n1', 'n2', 'n3'], limits: Partial<Limits> = {}): Promise<World> {
-    const world = new World(names);
+  static async start(
+    names: readonly string[] = ['n1', 'n2', 'n3'],
+    limits: Partial<Limits> = {},
+    snapshots: Partial<SnapshotConfig> = {},
+  ): Promise<World> {
+    const world = new World(names, { limits, snapshots });
     for (const { nodeId } of world.members) {
-      world.storages.set(nodeId, await openMemoryStorage({ automatic: false, after: () => () => undefined }));
-      world.host(nodeId, limits);
+      world.storages.set(
+        nodeId,
+        await openMemoryStorage({ automatic: false, after: (delayMs, run) => world.clock.after(delayMs, run) }),
+      );
+      world.host(nodeId);
     }
     return world;
   }
@@ -46,11 +73,16 @@ export class World {
   readonly clock: Clock = {
     monotonicMs: () => this.now,
     wallMs: () => 1_000_000 + this.now,
-    after: () => () => undefined,
+    after: (delayMs, callback) => {
+      const timer = { at: this.now + delayMs, callback };
+      this.#timers.add(timer);
+      return () => this.#timers.delete(timer);
+    },
   };
 
-  host(nodeId: NodeId, limits: Partial<Limits> = {}): Replica {
+  host(nodeId: NodeId, limits: Partial<Limits> = this.#limits): Replica {
     const self = this.members.find((member) => member.nodeId === nodeId) as ReplicaDescriptor;
+    const snapshots = this.#snapshotsOf(nodeId);
     const replica = new Replica({
       partition,
       epoch: 1,
@@ -64,7 +96,16 @@ export class World {
       limits: { ...defaults.raft, pendingBytesMax: defaults.storage.pendingBytesMax, ...limits },
       campaignsFirst: self.replicaId === 1,
       wake: () => void this.#dirty.add(nodeId),
-      onLeader: (hint) => void this.leaders.set(nodeId, hint),
+      onLeader: (hint) => {
+        this.leaders.set(nodeId, hint);
+        if (hint?.nodeId !== nodeId) snapshots.sender.cancelPartition(partition);
+      },
+      onSnapshotDue: (due) => {
+        this.snapshotsDue.push(due);
+        snapshots.sender.send(due, () => this.replicas.get(nodeId)?.snapshotEnded(due.to.replicaId));
+      },
+      pinnedIndex: () => snapshots.sender.pinnedIndex(partition),
+      onRemoved: () => undefined,
     });
     this.replicas.set(nodeId, replica);
     return replica;
@@ -92,6 +133,21 @@ export class World {
     }
   }
 
+  /** Lets `byMs` pass without a tick: timers that fall due run. */
+  async advance(byMs: number): Promise<void> {
+    this.now += byMs;
+    await this.settle();
+  }
+
+  /** The process of `name` is gone, and so are its connections; its disk stays. */
+  async kill(name: string): Promise<void> {
+    const nodeId = name as NodeId;
+    this.replicas.delete(nodeId);
+    this.snapshots.delete(nodeId);
+    this.leaders.delete(nodeId);
+    this.storages.set(nodeId, await this.storage(name).crash({ incarnation: (this.#incarnation += 1) }));
+  }
+
   /** Ticks only until `name` is known to lead by itself. */
   async elect(name: string): Promise<Replica> {
     for (let i = 0; i < 100; i += 1) {
@@ -110,6 +166,38 @@ export class World {
     return this.#ask((answer) => this.node(name).read(Buffer.from(key), this.now + timeoutMs, answer));
   }
 
+  /** As a node has them: one sender and one receiver, joined to the replica. */
+  #snapshotsOf(nodeId: NodeId): Snapshots {
+    const storage = this.storages.get(nodeId) as MemoryStorage;
+    const { clock } = this;
+    const limits = this.#snapshotLimits;
+    const ports: Snapshots = {
+      sender: new SnapshotSender({
+        clock,
+        limits,
+        request: (to, kind, payload) => this.#request({ from: nodeId, to }, kind, payload),
+        openSnapshot: (id) => storage.openSnapshot(id),
+        foundingConfiguration: () => encodeConfiguration(foundingConfiguration(this.members)),
+      }),
+      receiver: new SnapshotReceiver({
+        clock,
+        limits: { ...limits, keyBytesMax: 1024, recordsBytesMax: 2 * 1024 * 1024 },
+        storage,
+        wants: ({ to, term, index }) => this.node(nodeId).wantsSnapshot({ to, term, index }),
+        install: (staged) => this.node(nodeId).install(staged),
+      }),
+    };
+    this.snapshots.set(nodeId, ports);
+    return ports;
+  }
+
+  async #request({ from, to }: Pick<Sent, 'from' | 'to'>, kind: string, payload: unknown): Promise<unknown> {
+    const receiver = this.snapshots.get(to)?.receiver;
+    if (receiver === undefined || this.cut.has(from) || this.cut.has(to)) throw new Error('not connected');
+    this.onRequest(kind);
+    return receiver.handle(from, kind, payload);
+  }
+
   #ask(ask: (answer: (outcome: ReplicaOutcome) => void) => void): Asked {
     const asked: Asked = { outcomes: [] };
     ask((outcome) => void asked.outcomes.push(outcome));
@@ -118,7 +206,7 @@ export class World {
 
   #sent(sent: Sent): void {
     this.onSent(sent);
-    this.mail.push(sent);
+    if (!this.isLost(sent)) this.mail.push(sent);
   }
 
   async #turn(): Promise<boolean> {
@@ -131,19 +219,39 @@ export class World {
       this.replicas.get(nodeId)?.drive();
       this.storages.get(nodeId)?.flush();
     }
-    let moved = mail.length > 0 || dirty.length > 0;
-    for (const [nodeId, storage] of this.storages) {
-      if (this.stalled.has(nodeId) || !storage.batchUnderWay('log')) continue;
-      await storage.completeBatch('log');
-      moved = true;
+    const due = [...this.#timers].filter(({ at }) => at <= this.now);
+    for (const timer of due) {
+      this.#timers.delete(timer);
+      timer.callback();
     }
-    return moved || this.mail.length > 0;
+    let moved = mail.length > 0 || dirty.length > 0 || due.length > 0;
+    for (const [nodeId, storage] of this.storages) {
+      for (const database of ['log', 'state'] as const) {
+        const stalled = database === 'log' ? this.stalled : this.stateStalled;
+        if (stalled.has(nodeId) || !storage.batchUnderWay(database)) continue;
+        await storage.completeBatch(database);
+        moved = true;
+      }
+    }
+    // What waits for promises alone (the steps of a snapshot's transfer) gets on.
+    await new Promise((resolve) => setImmediate(resolve));
+    return moved || this.mail.length > 0 || this.#dirty.size > 0;
   }
 }
 
 /** What a request came to: empty while it waits, and never more than one. */
 export interface Asked {
   readonly outcomes: ReplicaOutcome[];
+}
+
+interface Snapshots {
+  readonly sender: SnapshotSender;
+  readonly receiver: SnapshotReceiver;
+}
+
+interface WorldOptions {
+  readonly limits?: Partial<Limits>;
+  readonly snapshots?: Partial<SnapshotConfig>;
 }
 
 type Limits = ConstructorParameters<typeof Replica>[0]['limits'];

@@ -346,6 +346,27 @@ describe('a handle', () => {
     expect(await keysOf(log, true, 1)).toEqual(['\xff']);
   });
 
+  test('scans, snapshots and sizes show one moment, whatever is written meanwhile', async () => {
+    const driver = new DiskDriver(1);
+    const { log } = driver.disk.open().databases;
+    for (const text of ['b', 'c', 'd']) await put(driver, log, text);
+    const snapshot = log.snapshot();
+    const scan = log.scan({ from: key('b'), to: key('d') })[Symbol.asyncIterator]();
+    const first = await scan.next();
+    const seen: Buffer[] = [];
+    const batch = log.batch();
+    batch.put(key('c'), key('newer'));
+    batch.delete(key('d'));
+    expect(await written(driver, batch)).toBe('written');
+    for (let next = first; next.done !== true; next = await scan.next()) seen.push(next.value[1]);
+    expect(seen.map(String)).toEqual(['b', 'c', 'd']);
+    expect([snapshot.get(key('c')), log.get(key('c'))].map(String)).toEqual(['c', 'newer']);
+    const kept: string[] = [];
+    for await (const [, value] of snapshot.scan({ from: key('c'), to: key('z') })) kept.push(String(value));
+    expect(kept).toEqual(['c', 'd']);
+    expect(await log.approximateBytes(key('b'), key('c'))).toBe(2 + 6);
+  });
+
   test('keeps what it was given, whatever becomes of the memory it was given in', async () => {
     const driver = new DiskDriver(1);
     const { log } = driver.disk.open().databases;
@@ -429,6 +450,8 @@ function withWrite(handles: DiskHandles, write: (batch: DatabaseBatch) => Promis
   const wrap = (database: Database): Database => ({
     get: (at) => database.get(at),
     scan: (range) => database.scan(range),
+    snapshot: () => database.snapshot(),
+    approximateBytes: (from, to) => database.approximateBytes(from, to),
     close: () => database.close(),
     batch: () => {
       const batch = database.batch();

@@ -1,7 +1,7 @@
 /** The judge lets a right history pass and stops each wrong one by the name of the rule it breaks. */
 import { describe, expect, it } from 'vitest';
 import type { Term } from '../../src/raft/types.ts';
-import { Violation } from '../../src/sim/violation.ts';
+import { expectViolation } from './judge-verdict.ts';
 import { JudgeHistory, partition, stateAfter, type Told } from './judge-history.ts';
 
 const first: readonly Told[] = [
@@ -9,24 +9,6 @@ const first: readonly Told[] = [
   [2, 1, 'a'],
   [3, 1, 'b'],
 ];
-
-/** The Violation that `act` ends in, by rule and with what it says. */
-function judged(act: () => void): { readonly judge: string; readonly message: string } {
-  try {
-    act();
-  } catch (error) {
-    if (!(error instanceof Violation)) throw error;
-    expect(error.partition).toBe(partition);
-    return { judge: error.judge, message: error.message };
-  }
-  throw new Error('nothing was found wrong');
-}
-
-/** `act` after `history` breaks the rule `judge`; without it nothing is wrong. */
-function expectViolation(judge: string, says: string, act: () => void): void {
-  const violation = judged(act);
-  expect(violation).toEqual({ judge, message: expect.stringContaining(says) as string });
-}
 
 describe('a right history', () => {
   it('passes: commit, crash with a write under way, re-election, a truncated suffix, a second crash', () => {

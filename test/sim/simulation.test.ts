@@ -18,13 +18,13 @@ function flotilla(...words: readonly string[]): { readonly status: number | null
 
 describe('no promise is broken', () => {
   test('by the seeds from 1 on', () => {
-    const { status, output } = flotilla('sim', '--from', '1', '--seeds', '8');
+    const { status, output } = flotilla('sim', '--from', '1', '--seeds', '5');
     expect(status, output).toBe(0);
-    expect(output).toMatch(/^[6-8] runs /m);
+    expect(output).toMatch(/^[3-5] runs /m);
   });
 
   test('by seeds that nobody has run before', () => {
-    const { status, output } = flotilla('sim', '--from', String(randomInt(2 ** 40)), '--seeds', '6');
+    const { status, output } = flotilla('sim', '--from', String(randomInt(2 ** 40)), '--seeds', '3');
     expect(status, output).toBe(0);
   });
 
@@ -37,7 +37,7 @@ describe('no promise is broken', () => {
 test('a seed is the same run in two processes, to the last message, traced or not', () => {
   const traces = ['11', '12'].map((seed) =>
     [[], ['--trace']].map((more) => {
-      const { output } = flotilla('sim', '--seed', seed, '--seconds', '20', ...more);
+      const { output } = flotilla('sim', '--seed', seed, '--seconds', '12', ...more);
       return /^trace [0-9a-f]{16}$/m.exec(output)?.[0];
     }),
   );
@@ -49,7 +49,7 @@ test('a seed is the same run in two processes, to the last message, traced or no
 });
 
 /** Those that are caught soonest: that all are is for `npm run mutants`. */
-test.each(['own-append-counted-early', 'vote-before-durable', 'vote-erased-on-step-down', 'read-before-noop'])(
+test.each(['own-append-counted-early', 'vote-before-durable', 'vote-erased-on-step-down'])(
   'a seeded bug is caught: %s',
   (bug) => {
     const { status, output } = flotilla('mutants', '--only', bug, '--from', '1');

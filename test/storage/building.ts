@@ -2,7 +2,7 @@
 import { assert } from '../../src/assert.ts';
 import type { MachineState, StateWrite, ValueRecord } from '../../src/kv/types.ts';
 import type { Entry, HardState, LogIndex, ReplicaId, Term } from '../../src/raft/types.ts';
-import type { LogWrite, PartitionId, Storage } from '../../src/replica/ports.ts';
+import type { LogWrite, PartitionId, StateSnapshot, Storage, StoredConfiguration } from '../../src/replica/ports.ts';
 
 export const p1 = 1 as PartitionId;
 export const p2 = 2 as PartitionId;
@@ -31,9 +31,16 @@ export function hardState(term: number, vote = 1): HardState {
 
 export function logWrite(
   partition: PartitionId,
-  parts: Partial<Omit<LogWrite, 'partition'>> & { truncate?: number },
+  parts: Partial<Omit<LogWrite, 'partition' | 'install' | 'compactThrough'>> & {
+    truncate?: number;
+    compact?: number;
+    install?: readonly [index: number, term: number];
+  },
 ): LogWrite {
+  const [index, term] = parts.install ?? [];
   return {
+    install: index === undefined ? undefined : { index: index as LogIndex, term: term as Term },
+    compactThrough: parts.compact as LogIndex | undefined,
     partition,
     hardState: parts.hardState,
     truncateFrom: (parts.truncate as LogIndex | undefined) ?? parts.truncateFrom,
@@ -85,4 +92,64 @@ export function read(storage: Storage, partition: PartitionId, from: number, to:
 export function value(storage: Storage, partition: PartitionId, key: string): string | undefined {
   const found = storage.state(partition).get(bytes(key));
   return found && Buffer.from(found.value).toString();
+}
+
+/** A machine state that counts these keys and values. */
+export function stateOf(values: Readonly<Record<string, string>>, appliedIndex: number, appliedTerm = 1): MachineState {
+  const pairs = Object.entries(values);
+  const size = pairs.reduce((sum, [key, text]) => sum + key.length + text.length, 0);
+  return { appliedIndex, appliedTerm, logTime: 5000 + appliedIndex, keys: pairs.length, bytes: size };
+}
+
+export function configurationOf(index: number, body = `members of ${index}`): StoredConfiguration {
+  return { index: index as LogIndex, body: bytes(body) };
+}
+
+/** One chunk after the other, each of about `bytesMax`. */
+export async function chunksOf(snapshot: StateSnapshot, bytesMax = 1e9): Promise<Buffer[]> {
+  const chunks: Buffer[] = [];
+  let after: Uint8Array | undefined;
+  for (;;) {
+    const { records, last, done } = await snapshot.read(after, bytesMax);
+    chunks.push(records);
+    if (done) return chunks;
+    after = last;
+  }
+}
+
+export interface Transfer {
+  readonly chunks: readonly Buffer[];
+  readonly machineState: MachineState;
+  readonly configuration: StoredConfiguration | undefined;
+}
+
+/** All that goes from one node to another. */
+export async function transferFrom(storage: Storage, partition: PartitionId, bytesMax = 1e9): Promise<Transfer> {
+  const snapshot = storage.openSnapshot(partition);
+  try {
+    const { machineState: state, configuration } = snapshot;
+    return { chunks: await chunksOf(snapshot, bytesMax), machineState: state, configuration };
+  } finally {
+    snapshot.close();
+  }
+}
+
+export async function stage(storage: Storage, partition: PartitionId, transfer: Transfer): Promise<void> {
+  await storage.beginSnapshot(partition);
+  for (const chunk of transfer.chunks) await storage.stageSnapshotChunk(partition, chunk);
+  await storage.completeSnapshot(partition, transfer.machineState, transfer.configuration);
+}
+
+/** The write that installs what `stage` staged. */
+export function installOf(partition: PartitionId, { machineState: state }: Transfer, last: Entry[] = []): LogWrite {
+  return logWrite(partition, {
+    install: [state.appliedIndex, state.appliedTerm],
+    hardState: hardState(Math.max(state.appliedTerm, ...last.map((one) => one.term))),
+    entries: last,
+  });
+}
+
+/** What a group holds under these keys. */
+export function valuesOf(storage: Storage, partition: PartitionId, keys: readonly string[]): (string | undefined)[] {
+  return keys.map((key) => value(storage, partition, key));
 }

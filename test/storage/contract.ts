@@ -1,8 +1,9 @@
 /** What every storage keeps to, whatever it stands on. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { StorageConfig } from '../../src/config.ts';
-import type { LogIndex } from '../../src/raft/types.ts';
+import type { LogIndex, ReplicaId } from '../../src/raft/types.ts';
 import type { PartitionId, Storage } from '../../src/replica/ports.ts';
+import { snapshotContract } from './snapshot-contract.ts';
 import {
   append,
   bodies,
@@ -60,6 +61,19 @@ export function storageContract(name: string, makeHarness: () => StorageHarness)
         expect(storage.state(p1).get(bytes('a'))).toBeUndefined();
         expect(storage.pendingBytes()).toBe(0);
       });
+    });
+
+    test('a replica that came into being later is known by its id from its first batch on', async () => {
+      storage.foundGroup(p1, 5 as ReplicaId);
+      storage = await harness.reopen();
+      expect(storage.partitions()).toEqual([]);
+      storage.foundGroup(p1, 5 as ReplicaId);
+      await append(storage, logWrite(p1, { hardState: hardState(3) }));
+      await append(storage, logWrite(p2, { hardState: hardState(1) }));
+      storage = await harness.reopen();
+      expect(storage.partitions()).toEqual([p1, p2]);
+      expect([p1, p2].map((partition) => storage.group(partition).replicaId)).toEqual([5, undefined]);
+      expect(() => storage.foundGroup(p1, 6 as ReplicaId)).toThrow('comes into being once');
     });
 
     test('what is durable is there after reopening: hard state, entries of every kind, machine state, values', async () => {
@@ -318,4 +332,5 @@ export function storageContract(name: string, makeHarness: () => StorageHarness)
       );
     });
   });
+  snapshotContract(name, makeHarness);
 }

@@ -11,15 +11,25 @@ import {
   decodeEntry,
   decodeHardState,
   decodeLogStart,
-  decodeMachineState,
+  decodeReplica,
   decodeSequence,
   encodeEntry,
   encodeHardState,
   encodeLogStart,
-  encodeMachineState,
+  encodeReplica,
   encodeSequence,
 } from '../../src/storage/records.ts';
 import { Scratch, type EncodedRecord } from '../../src/storage/sealing.ts';
+import {
+  decodeConfigurationRecord,
+  decodeMachineState,
+  decodeStagedSnapshot,
+  decodeUnswept,
+  encodeConfigurationRecord,
+  encodeMachineState,
+  encodeStagedSnapshot,
+  encodeUnswept,
+} from '../../src/storage/state-records.ts';
 import { decodeValue, encodeValue } from '../../src/storage/value-record.ts';
 import { bytes, present } from './building.ts';
 
@@ -35,6 +45,14 @@ const value = {
   expiresAt: 1_800_000_000_000,
 };
 
+const machineState = {
+  appliedIndex: 258,
+  appliedTerm: 7,
+  logTime: 1_700_000_000_000,
+  keys: 2,
+  bytes: 2 ** 53 - 1,
+};
+
 const written: Record<
   string,
   {
@@ -43,6 +61,8 @@ const written: Record<
     key: string;
     value: string;
     content: unknown;
+    /** 1 when left out. */
+    version?: number;
   }
 > = {
   'log entry': {
@@ -60,6 +80,13 @@ const written: Record<
     value: '01 0000000000000007 0000000000000003',
     content: { currentTerm: 7, votedFor: 3 },
   },
+  replica: {
+    encode: () => encodeReplica(scratch, partition, 5 as ReplicaId),
+    decode: decodeReplica,
+    key: '01020304 0c',
+    value: '01 0000000000000005',
+    content: 5,
+  },
   'log start': {
     encode: () =>
       encodeLogStart(scratch, partition, {
@@ -73,31 +100,84 @@ const written: Record<
     content: { firstIndex: 259, previousTerm: 7, previousChecksum: 0xdeadbeef },
   },
   'machine state': {
-    encode: () =>
-      encodeMachineState(scratch, partition, {
-        appliedIndex: 258,
-        appliedTerm: 7,
-        logTime: 1_700_000_000_000,
-        keys: 2,
-        bytes: 2 ** 53 - 1,
-      }),
+    encode: () => encodeMachineState(scratch, partition, { machineState, area: 1, configurationIndex: 17 as LogIndex }),
     decode: decodeMachineState,
     key: '01020304 03',
-    //      version, applied index, applied term, log time, keys, bytes
-    value: '01 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff',
-    content: { appliedIndex: 258, appliedTerm: 7, logTime: 1_700_000_000_000, keys: 2, bytes: 2 ** 53 - 1 },
+    //      version, applied index, applied term, log time, keys, bytes, live area, has a configuration, its index
+    value:
+      '02 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff' +
+      '0000000000000001 0000000000000001 0000000000000011',
+    content: { machineState, area: 1, configurationIndex: 17 },
+    version: 2,
+  },
+  'machine state without a configuration of its own': {
+    encode: () => encodeMachineState(scratch, partition, { machineState, area: 0, configurationIndex: undefined }),
+    decode: decodeMachineState,
+    key: '01020304 03',
+    value:
+      '02 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff' +
+      '0000000000000000 0000000000000000 0000000000000000',
+    content: { machineState, area: 0, configurationIndex: undefined },
+    version: 2,
+  },
+  configuration: {
+    encode: () => encodeConfigurationRecord(scratch, partition, { index: 17 as LogIndex, body: bytes('members') }),
+    decode: decodeConfigurationRecord,
+    key: '01020304 07',
+    //      version, index, body
+    value: '01 0000000000000011 6d656d62657273',
+    content: { index: 17, body: bytes('members') },
+  },
+  'staged snapshot': {
+    encode: () =>
+      encodeStagedSnapshot(scratch, partition, {
+        machineState,
+        area: 1,
+        configuration: { index: 17 as LogIndex, body: bytes('members') },
+      }),
+    decode: decodeStagedSnapshot,
+    key: '01020304 08',
+    //      version, applied index, applied term, log time, keys, bytes, area, configuration's index and body
+    value:
+      '01 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff' +
+      '0000000000000001 0000000000000011 6d656d62657273',
+    content: { machineState, area: 1, configuration: { index: 17, body: bytes('members') } },
+  },
+  'staged snapshot without a configuration of its own': {
+    encode: () => encodeStagedSnapshot(scratch, partition, { machineState, area: 0, configuration: undefined }),
+    decode: decodeStagedSnapshot,
+    key: '01020304 08',
+    value:
+      '01 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff' +
+      '0000000000000000 0000000000000000',
+    content: { machineState, area: 0, configuration: undefined },
+  },
+  'sweeping mark': {
+    encode: () => encodeUnswept(scratch, partition, bytes('key')),
+    decode: decodeUnswept,
+    key: '01020304 09',
+    //      version, the key from which on it is not swept
+    value: '01 6b6579',
+    content: bytes('key'),
   },
   'value with everything': {
-    encode: () => encodeValue(scratch, partition, bytes('hello'), value),
+    encode: () => encodeValue(scratch, partition, 0, bytes('hello'), value),
     decode: decodeValue,
     key: '01020304 05 68656c6c6f',
     //      version, flags, revision, incarnation, due at, content type, value
     value: '01 03 0000000000000102 00000001 000001a3185c5000 000a 746578742f706c61696e 776f726c64',
     content: value,
   },
+  'value of the other area': {
+    encode: () => encodeValue(scratch, partition, 1, bytes('h'), { ...value, contentType: '', expiresAt: 0 }),
+    decode: decodeValue,
+    key: '01020304 0a 68',
+    value: '01 00 0000000000000102 00000001 776f726c64',
+    content: { ...value, contentType: '', expiresAt: 0 },
+  },
   'value, bare and empty': {
     encode: () =>
-      encodeValue(scratch, partition, bytes('h'), { ...value, value: bytes(''), contentType: '', expiresAt: 0 }),
+      encodeValue(scratch, partition, 0, bytes('h'), { ...value, value: bytes(''), contentType: '', expiresAt: 0 }),
     decode: decodeValue,
     key: '01020304 05 68',
     value: '01 00 0000000000000102 00000001',
@@ -162,9 +242,37 @@ describe.each(Object.entries(written))('%s', (_name, golden) => {
   });
 
   test('of a version from the future is refused by name', () => {
-    const newer = sealed(key, Buffer.concat([Buffer.from([2]), fromHex(golden.value).subarray(1)]));
-    expect(() => golden.decode(key, newer)).toThrow(/has version 2, known is 1/);
+    const { version = 1 } = golden;
+    const newer = sealed(key, Buffer.concat([Buffer.from([version + 1]), fromHex(golden.value).subarray(1)]));
+    expect(() => golden.decode(key, newer)).toThrow(`has version ${version + 1}, known is ${version}`);
   });
+});
+
+test('a machine state of version 1 is still read: its values are in area 0', () => {
+  const key = fromHex('01020304 03');
+  //                       version, applied index, applied term, log time, keys, bytes
+  const value = fromHex('01 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff');
+  const stored = sealed(key, value);
+  expect(stored.readUInt32BE(stored.length - 4).toString(16)).toBe('27a10465');
+  expect(decodeMachineState(key, stored)).toEqual({ machineState, area: 0, configurationIndex: undefined });
+});
+
+test.each([
+  ['value of key "h" has fields beyond its end', '01020304 05 68', '01 02 0000000000000102 00000001 ffff 61'],
+  [
+    'machine state says 2 where only 0 and 1',
+    '01020304 03',
+    `02 ${'0000000000000000'.repeat(5)} 0000000000000002 ${'0000000000000000'.repeat(2)}`,
+  ],
+  [
+    'staged snapshot says 3 where only 0 and 1',
+    '01020304 08',
+    `01 ${'0000000000000000'.repeat(5)} 0000000000000003 ${'0000000000000000'.repeat(2)}`,
+  ],
+])('%s: a good checksum alone is not believed', (message, hexKey, hex) => {
+  const key = fromHex(hexKey);
+  const decode = { 3: decodeMachineState, 5: decodeValue, 8: decodeStagedSnapshot }[key[4] as 3 | 5 | 8];
+  expect(() => decode(key, sealed(key, fromHex(hex)))).toThrow(message);
 });
 
 function turned(bytes: Buffer, bit: number): Buffer {
@@ -179,9 +287,16 @@ test('these are the checksums, worked out once and for all', () => {
     [
       "6c19e0ac",
       "8898d5a4",
+      "96828cca",
       "ac44241c",
-      "27a10465",
+      "1de38ed1",
+      "e78e7123",
+      "5ac9b0d8",
+      "3396faae",
+      "dc2823a8",
+      "d95328b4",
       "76af01dc",
+      "e9426c49",
       "2bf259c0",
       "78188a75",
     ]

@@ -149,7 +149,7 @@ describe('a group', () => {
   test('whose state lost its newest batches, or all, applies them again from its log', async () => {
     const older = await storage.openCopy();
     older.records.state.delete(sequenceKey(3));
-    older.records.state.delete(name(valueKey(p1, bytes('c'))));
+    older.records.state.delete(name(valueKey(p1, 0, bytes('c'))));
     const opened = await older.crash();
     expect([value(opened, p1, 'b'), value(opened, p1, 'c')]).toEqual(['two', undefined]);
     older.records.state.clear();
@@ -194,7 +194,7 @@ describe('a group', () => {
   });
 
   test('with a value turned by a bit: the key is named, the others are served', async () => {
-    const key = name(valueKey(p1, bytes('a')));
+    const key = name(valueKey(p1, 0, bytes('a')));
     const turned = Buffer.from(present(storage.records.state.get(key)));
     turned[20] = present(turned[20]) ^ 4;
     storage.records.state.set(key, turned);
@@ -206,8 +206,8 @@ describe('a group', () => {
   });
 
   test("with another key's value under its own", async () => {
-    const other = present(storage.records.state.get(name(valueKey(p1, bytes('b')))));
-    storage.records.state.set(name(valueKey(p1, bytes('a'))), other);
+    const other = present(storage.records.state.get(name(valueKey(p1, 0, bytes('b')))));
+    storage.records.state.set(name(valueKey(p1, 0, bytes('a'))), other);
     const opened = await storage.crash();
     expect(() => value(opened, p1, 'a')).toThrow(/value of key "a" is corrupt/);
   });

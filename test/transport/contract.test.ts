@@ -19,6 +19,7 @@ function memoryNetwork(): ContractNetwork {
     start: (nodes) => Promise.resolve(new Map([...nodes].map(([nodeId, witness]) => [nodeId, join(nodeId, witness)]))),
     kill: (nodeId) => Promise.resolve(running.get(nodeId)?.close()),
     restart: (nodeId, witness) => Promise.resolve(join(nodeId, witness)),
+    slowBulk: ({ from, to }) => network.setLink({ from, to }, { bulkDelayMs: 50 }),
     stop: () => Promise.resolve(running.forEach((transport) => transport.close())),
   };
 }
@@ -47,6 +48,7 @@ function tcpNetwork(): ContractNetwork {
       transport.setPeers(addresses());
       return transport;
     },
+    slowBulk: () => undefined,
     async stop() {
       await Promise.all([...running.values()].map((transport) => transport.close()));
     },

@@ -10,6 +10,8 @@ export interface ContractNetwork {
   kill(nodeId: NodeId): Promise<void>;
   /** A killed node comes back under its old address. */
   restart(nodeId: NodeId, witness: Witness): Promise<Transport>;
+  /** Many bulk requests take their time, where they don't by themselves. */
+  slowBulk(link: { readonly from: NodeId; readonly to: NodeId }): void;
   stop(): Promise<void>;
 }
 
@@ -131,6 +133,52 @@ export function transportContract(name: string, makeNetwork: () => ContractNetwo
       await network.kill(nodeB);
       await until('loss noticed', () => !a.connected(nodeB));
       expect(await failureOf(a.request(nodeB, 'x', 1, 1000))).toMatchObject({ sent: false });
+    });
+
+    it('carries requests on the bulk lane like any other, and no message waits for them', async () => {
+      const mebibyte = Buffer.alloc(1 << 20, 7);
+      expect(await a.request(nodeB, 'chunk', mebibyte, 5000, 'bulk')).toEqual(mebibyte);
+      network.slowBulk({ from: nodeA, to: nodeB });
+      witnessB.answer = (_, payload) => Promise.resolve((payload as Uint8Array).length);
+      const chunks = Array.from({ length: 24 }, () => a.request(nodeB, 'chunk', mebibyte, 5000, 'bulk'));
+      await new Promise((resolve) => setImmediate(resolve));
+      a.send(nodeB, group, heartbeat(1));
+      a.flush();
+      await until('the heartbeat', () => witnessB.messages.length === 1);
+      expect(witnessB.requests.length).toBeLessThan(25);
+      expect(await Promise.all(chunks)).toEqual(chunks.map(() => 1 << 20));
+      expect(witnessA.peerEvents.filter((event) => event.startsWith('b'))).toEqual(['b up']);
+    });
+
+    it('fails bulk requests as it does others', async () => {
+      const failure = (to: NodeId, payload: unknown, timeoutMs: number) =>
+        failureOf(a.request(to, 'x', payload, timeoutMs, 'bulk'));
+      expect(await failure('nobody' as NodeId, 1, 1000)).toMatchObject({ sent: false });
+      expect(await failure(nodeB, () => 1, 1000)).toMatchObject({ sent: false });
+      witnessB.answer = () => Promise.reject(new Error('no such thing'));
+      expect(await failure(nodeB, 1, 1000)).toEqual({ sent: true, reason: 'no such thing' });
+      witnessB.answer = () => new Promise(() => undefined);
+      expect(await failure(nodeB, 1, 30)).toEqual({ sent: true, reason: 'no answer within 30 ms' });
+      const waiting = failure(nodeB, 'the last', 60_000);
+      await until('it arrived', () => witnessB.requests.at(-1)?.payload === 'the last');
+      await network.kill(nodeB);
+      expect(await waiting).toMatchObject({ sent: true });
+      await until('loss noticed', () => !a.connected(nodeB));
+      expect(await failure(nodeB, 1, 1000)).toMatchObject({ sent: false });
+    });
+
+    it('says once of a peer that is gone that nobody is there, after saying that it is down', async () => {
+      await network.kill(nodeB);
+      const witnessC = witnesses.get(nodeC) as Witness;
+      await until('both are told', () => witnessA.refused.length > 0 && witnessC.refused.length > 0);
+      expect(witnessA.peerEvents).toContain('b down');
+      await network.restart(nodeB, new Witness());
+      await until('connected again', () => a.connected(nodeB));
+      expect([witnessA.refused, witnessC.refused]).toEqual([[nodeB], [nodeB]]);
+      await network.kill(nodeB);
+      await until('told again', () => witnessA.refused.length > 1);
+      expect(witnessA.refused).toEqual([nodeB, nodeB]);
+      expect(a.connected(nodeC)).toBe(true);
     });
 
     it('fails what waits for an answer when the peer dies, as perhaps acted upon, and says that it is down', async () => {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Hello, NodeId } from '../../src/replica/ports.ts';
 import type { TcpTransport, TransportOptions } from '../../src/transport/tcp-transport.ts';
 import { FrameType } from '../../src/transport/wire.ts';
-import { frameOf, RawPeer, rawListener, welcomes } from './raw-peer.ts';
+import { frameOf, heartbeatFrame, RawPeer, rawListener, welcomes } from './raw-peer.ts';
 import {
   addressOf,
   heartbeat,
@@ -20,6 +20,9 @@ import {
   until,
   Witness,
 } from './world.ts';
+
+/** A connection that ends does so for another reason. */
+const neverSilent = { config: { ...quickConfig, silenceTimeoutMs: 60_000 } };
 
 let witness: Witness;
 let node: TcpTransport;
@@ -189,8 +192,61 @@ describe('a peer that has shaken hands and then goes wrong', () => {
   });
 });
 
+describe('on the bulk lane', () => {
+  const bulkHello = helloFrom(nodeB, nodeA, { lane: 'bulk' });
+  const wrong: readonly (readonly [string, Buffer])[] = [
+    ['Raft', heartbeatFrame(1)],
+    ['a frame above frameBytesMax', frameHeader(quickConfig.frameBytesMax + 2)],
+    ['msgpack that is none', frameOf(FrameType.request, Buffer.from([0, 0, 0, 1, 1, 65, 0xc1]))],
+    ['an answer to nothing', frameOf(FrameType.response, Buffer.from([0, 0, 0, 1, 0xc0]))],
+  ];
+
+  it.each(wrong)('a peer is disconnected for %s, and its main connection is not', async (_, bytes) => {
+    await startA();
+    const main = await RawPeer.shakeHands(node.port, helloFrom(nodeB, nodeA));
+    const bulk = await RawPeer.shakeHands(node.port, bulkHello);
+    bulk.socket.write(bytes);
+    await until('it is closed', () => bulk.closed);
+    expect(warnings).toMatchObject([{ kind: 'bad_frame', peer: nodeB }]);
+    expect(witness.messages).toEqual([]);
+    main.sendHeartbeat(2);
+    await until('delivery', () => witness.messages.length === 1);
+    expect(witness.rounds()).toEqual([2]);
+    expect(main.closed).toBe(false);
+  });
+
+  it('the newest connection replaces the older one of that lane, and of no other', async () => {
+    await startA(neverSilent);
+    const main = await RawPeer.shakeHands(node.port, helloFrom(nodeB, nodeA));
+    const older = await RawPeer.shakeHands(node.port, bulkHello);
+    const newer = await RawPeer.shakeHands(node.port, bulkHello);
+    await until('the older is closed', () => older.closed);
+    const newerMain = await RawPeer.shakeHands(node.port, helloFrom(nodeB, nodeA));
+    await until('the older main connection is closed', () => main.closed);
+    newer.send(FrameType.request, Buffer.from([0, 0, 0, 1, 1, 65, 0xc0]));
+    await until('an answer', () => newer.frames.some((frame) => frame.type === 'response'));
+    expect([newer.closed, newerMain.closed]).toEqual([false, false]);
+  });
+
+  it('a connection of an earlier start ends when the peer shows up anew, on whatever lane', async () => {
+    await startA(neverSilent);
+    const bulk = await RawPeer.shakeHands(node.port, bulkHello);
+    await RawPeer.shakeHands(node.port, helloFrom(nodeB, nodeA, { incarnation: 2 }));
+    await until('the bulk connection is closed', () => bulk.closed);
+  });
+
+  it('a peer outside the formed cluster is refused', async () => {
+    await startA();
+    const peer = await RawPeer.shakeHands(node.port, { ...bulkHello, clusterId: undefined });
+    expect(peer.frames).toMatchObject([
+      { type: 'refusal', reason: 'the bulk lane is for nodes of one formed cluster' },
+    ]);
+    await until('it is closed', () => peer.closed);
+  });
+});
+
 it('the newest connection of a peer replaces its older one', async () => {
-  await startA();
+  await startA(neverSilent);
   const older = await RawPeer.shakeHands(node.port, helloFrom(nodeB, nodeA));
   const newer = await RawPeer.shakeHands(node.port, helloFrom(nodeB, nodeA, { incarnation: 2 }));
   await until('the older is closed', () => older.closed);

@@ -126,6 +126,51 @@ describe('a link', () => {
   });
 });
 
+describe('a node that is gone', () => {
+  it('is told of after a round trip, unless it is back by then', async () => {
+    network.setLink({ from: nodeA, to: nodeB }, { delayMs: 10 });
+    network.setLink({ from: nodeB, to: nodeA }, { delayMs: 5 });
+    b.close();
+    expect(witnessA.peerEvents).toEqual(['b up', 'b down']);
+    await clock.advance(14);
+    expect(witnessA.refused).toEqual([]);
+    await clock.advance(1);
+    expect(witnessA.refused).toEqual([nodeB]);
+    b = network.join(nodeB, new Witness());
+    await clock.advance(100);
+    b.close();
+    network.join(nodeB, new Witness());
+    await clock.advance(100);
+    expect(witnessA.refused).toEqual([nodeB]);
+  });
+
+  it.each(['cut', 'black_hole'] as const)('behind a link that is %s is not, in either direction', async (state) => {
+    const witnessC = new Witness();
+    network.join(nodeC, witnessC);
+    await clock.advance(0);
+    network.setLink({ from: nodeA, to: nodeB }, { state });
+    network.setLink({ from: nodeB, to: nodeC }, { state });
+    b.close();
+    await clock.advance(100);
+    expect([witnessA.refused, witnessC.refused]).toEqual([[], []]);
+  });
+
+  it('is not told to one that is gone itself', async () => {
+    b.close();
+    a.close();
+    await clock.advance(100);
+    expect(witnessA.refused).toEqual([]);
+  });
+});
+
+it('a link that is cut and open again is no refusal', async () => {
+  network.partition([[nodeA], [nodeB]]);
+  await clock.advance(100);
+  network.heal();
+  await clock.advance(100);
+  expect([witnessA.refused, witnessB.refused]).toEqual([[], []]);
+});
+
 it('a partition separates sides, not the nodes of one side', async () => {
   const witnessC = new Witness();
   network.join(nodeC, witnessC);

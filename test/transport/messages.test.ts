@@ -54,10 +54,19 @@ const golden: readonly (readonly [Message, string])[] = [
     `06 ${envelopeHex} 00 0000000000000028 000000000000001e 0000000000000003`,
   ],
   [
-    { type: 'Heartbeat', ...envelope, leaderCommit: index(39), readRound: 17, logTime: 0x1fffffffffffff },
-    `07 ${envelopeHex} 0000000000000027 0000000000000011 001fffffffffffff`,
+    {
+      type: 'Heartbeat',
+      ...envelope,
+      leaderCommit: index(39),
+      readRound: 17,
+      logTime: 0x1fffffffffffff,
+      quiesce: true,
+    },
+    `07 ${envelopeHex} 0000000000000027 0000000000000011 001fffffffffffff 01`,
   ],
   [{ type: 'HeartbeatResponse', ...envelope, readRound: 17 }, `08 ${envelopeHex} 0000000000000011`],
+  [{ type: 'TimeoutNow', ...envelope }, `09 ${envelopeHex}`],
+  [{ type: 'ReplicaRemoved', ...envelope }, `0a ${envelopeHex}`],
 ];
 
 describe('the bytes of each message', () => {
@@ -210,8 +219,10 @@ function anyMessage(): fc.Arbitrary<Message> {
       leaderCommit: anyIndex,
       readRound: fc.maxSafeNat(),
       logTime: fc.maxSafeNat(),
+      quiesce: fc.boolean(),
     }),
     fc.record({ type: fc.constant('HeartbeatResponse' as const), ...ends, readRound: fc.maxSafeNat() }),
+    fc.record({ type: fc.constantFrom('TimeoutNow' as const, 'ReplicaRemoved' as const), ...ends }),
   );
   return fc.oneof({ arbitrary: plain, weight: 3 }, { arbitrary: anyAppend(replica, anyIndex), weight: 1 });
 }

@@ -1,10 +1,12 @@
 /** Whom a node dials, where, how soon, and how often. */
 import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
+import type { Clock } from '../../src/replica/ports.ts';
+import { FrameType } from '../../src/transport/wire.ts';
 import { failureOf } from './contract.ts';
-import { welcomes } from './raw-peer.ts';
+import { welcomes, type RawPeer } from './raw-peer.ts';
 import { TestBed } from './test-bed.ts';
-import { addressOf, nodeA, nodeB, quickConfig, systemClock, until } from './world.ts';
+import { addressOf, clusterId, nodeA, nodeB, quickConfig, systemClock, until, Witness } from './world.ts';
 
 const bed = TestBed.forEachTest();
 
@@ -91,6 +93,114 @@ describe('peers', () => {
     expect(delays).toEqual([0, 15, 25, 0]);
   });
 });
+
+describe('a peer whose connection was lost', () => {
+  it('and at whose address nobody listens any more is told of, once, however often it is dialed', async () => {
+    const attempts: number[] = [];
+    const [a, listener] = await bed.startTowards(welcomes(nodeB, nodeA), { clock: countingDials(attempts) });
+    await until('up', () => a.connected(nodeB));
+    await listener.close();
+    await until('told', () => bed.witnessA.refused.length > 0);
+    const told = attempts.length;
+    await until('dialed again and again', () => attempts.length > told + 3);
+    expect(bed.witnessA.refused).toEqual([nodeB]);
+    expect(bed.witnessA.peerEvents).toEqual(['b up', 'b down']);
+  });
+
+  it('is told of by the very first attempt, which is made at once when the connection had lasted', async () => {
+    let now = 0;
+    const delays: number[] = [];
+    const config = { ...quickConfig, reconnectDelayMsMin: 60_000, reconnectDelayMsMax: 60_001 };
+    const clock = {
+      ...systemClock,
+      monotonicMs: () => now,
+      after: (delayMs: number, callback: () => void) => {
+        if (delayMs === 0 || delayMs >= 60_000) delays.push(delayMs);
+        return systemClock.after(delayMs, callback);
+      },
+    };
+    const [a, listener] = await bed.startTowards(welcomes(nodeB, nodeA), { config, clock });
+    await until('up', () => a.connected(nodeB));
+    now += 60_001;
+    await listener.close();
+    await until('told', () => bed.witnessA.refused.length > 0);
+    expect(delays[0]).toBe(0);
+    expect(delays).toHaveLength(2);
+  });
+
+  it('and that is there again, the same or another start of it, is not', async () => {
+    const [a, listener] = await bed.startTowards(welcomes(nodeB, nodeA));
+    for (const round of [1, 2]) {
+      await until('up', () => listener.peers.length === round && a.connected(nodeB));
+      listener.peers[round - 1]?.socket.destroy();
+    }
+    await until('up again', () => listener.peers.length === 3 && a.connected(nodeB));
+    expect(bed.witnessA.refused).toEqual([]);
+    expect(bed.witnessA.peerEvents).toEqual(['b up', 'b down', 'b up', 'b down', 'b up']);
+  });
+
+  it('and that then refuses the handshake, or says nothing, is not, not even when it is gone later', async () => {
+    const attempts: number[] = [];
+    for (const answer of [(peer: RawPeer) => peer.send(FrameType.refusal, Buffer.from('no')), () => undefined]) {
+      const witness = new Witness();
+      const listener = await bed.listen((peer) => {
+        if (listener.peers.length === 1) welcomes(nodeB, nodeA)(peer);
+        else peer.socket.once('data', () => answer(peer));
+      });
+      const config = { ...quickConfig, handshakeTimeoutMs: 50 };
+      const a = await bed.startWith(witness, { clock: countingDials(attempts), config });
+      a.setPeers([addressOf(nodeB, listener)]);
+      await until('up', () => a.connected(nodeB));
+      listener.peers[0]?.socket.destroy();
+      await until('two more attempts have ended', () => listener.peers.length > 2);
+      const before = attempts.length;
+      await listener.close();
+      await until('refused attempts', () => attempts.length > before + 3);
+      expect(witness.refused).toEqual([]);
+    }
+  });
+
+  it('and whose machine takes one more connection and drops it, while the process dies, is told of', async () => {
+    const listener = await bed.listen((peer) => {
+      if (listener.peers.length === 1) return welcomes(nodeB, nodeA)(peer);
+      peer.socket.destroy();
+      void listener.close();
+    });
+    const a = await bed.start(nodeA);
+    a.setPeers([addressOf(nodeB, listener)]);
+    await until('up', () => a.connected(nodeB));
+    listener.peers[0]?.socket.destroy();
+    await until('told', () => bed.witnessA.refused.length > 0);
+    expect(listener.peers).toHaveLength(2);
+  });
+
+  it('by this node itself is not: new cluster id, no longer a peer, never connected', async () => {
+    const attempts: number[] = [];
+    const clock = countingDials(attempts);
+    const [a, listener] = await bed.startTowards(welcomes(nodeB, nodeA), { clock, self: { clusterId: undefined } });
+    await until('up', () => a.connected(nodeB));
+    listener.peers[0]?.socket.destroy();
+    await until('up again', () => listener.peers.length === 2 && a.connected(nodeB));
+    // What listens goes with the connection that `setClusterId` gives up.
+    const closed = listener.close();
+    a.setClusterId(clusterId);
+    await closed;
+    const before = attempts.length;
+    await until('refused attempts', () => attempts.length > before + 3);
+    expect(bed.witnessA.refused).toEqual([]);
+  });
+});
+
+/** A clock that notes the delays before attempts to connect. */
+function countingDials(delays: number[]): Clock {
+  return {
+    ...systemClock,
+    after: (delayMs, callback) => {
+      if (delayMs <= quickConfig.reconnectDelayMsMax && delayMs !== quickConfig.pingIntervalMs) delays.push(delayMs);
+      return systemClock.after(delayMs, callback);
+    },
+  };
+}
 
 async function freePort(): Promise<number> {
   const server = createServer();

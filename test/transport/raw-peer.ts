@@ -1,7 +1,7 @@
 /** A peer that the test plays by hand, byte for byte: what no well-behaved node would do is done here. */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
-import type { Hello, NodeId } from '../../src/replica/ports.ts';
+import type { Hello, Lane, NodeId } from '../../src/replica/ports.ts';
 import { decodeFrame, type Frame } from '../../src/transport/frames.ts';
 import { encodeHello, helloBytes } from '../../src/transport/hello.ts';
 import { FrameInbox } from '../../src/transport/inbox.ts';
@@ -29,6 +29,12 @@ export class RawPeer {
     socket.on('close', () => (this.closed = true));
   }
 
+  /** What the other end said that this connection is for. */
+  get lane(): Lane {
+    const [first] = this.frames;
+    return first?.type === 'hello' ? first.hello.lane : 'main';
+  }
+
   static async dial(port: number): Promise<RawPeer> {
     const socket = connect({ host: '127.0.0.1', port });
     const peer = new RawPeer(socket);
@@ -54,10 +60,12 @@ export class RawPeer {
     this.send(FrameType.hello, bytes);
   }
 
+  sendPong(): void {
+    this.send(FrameType.pong);
+  }
+
   sendHeartbeat(round: number): void {
-    const outbox = new FrameOutbox(1024);
-    outbox.addMessage(group, heartbeat(round), messageBytes(heartbeat(round)));
-    this.socket.write(Buffer.concat(outbox.take()));
+    this.socket.write(heartbeatFrame(round));
   }
 }
 
@@ -88,9 +96,15 @@ export async function rawListener(play: (peer: RawPeer) => void = () => undefine
   };
 }
 
-/** Answers the first frame, whatever it is, with a hello of the node `from` to `to`. */
+/** Answers the first frame with a hello of the node `from` to `to`, for the lane that was asked for. */
 export function welcomes(from: NodeId, to: NodeId, changes: Partial<Hello> = {}): (peer: RawPeer) => void {
-  return (peer) => peer.socket.once('data', () => peer.sendHello(helloFrom(from, to, changes)));
+  return (peer) => peer.socket.once('data', () => peer.sendHello(helloFrom(from, to, { lane: peer.lane, ...changes })));
+}
+
+export function heartbeatFrame(round: number): Buffer {
+  const outbox = new FrameOutbox(1024);
+  outbox.addMessage(group, heartbeat(round), messageBytes(heartbeat(round)));
+  return Buffer.concat(outbox.take());
 }
 
 export function frameOf(type: FrameType, ...payload: Uint8Array[]): Buffer {

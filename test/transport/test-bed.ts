@@ -27,6 +27,13 @@ export class TestBed {
     return transport;
   }
 
+  /** Another node a, with handlers of its own. */
+  async startWith(witness: Witness, changes: NodeChanges = {}): Promise<TcpTransport> {
+    const transport = await startNode(nodeA, witness, changes);
+    this.#cleanUps.push(() => transport.close());
+    return transport;
+  }
+
   /** Nodes a and b, connected both ways. */
   async startPair(changesA: NodeChanges = {}, changesB: NodeChanges = {}): Promise<[TcpTransport, TcpTransport]> {
     const a = await this.start(nodeA, changesA);

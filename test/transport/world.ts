@@ -40,6 +40,7 @@ export function heartbeat(readRound: number): Message {
     leaderCommit: 4 as LogIndex,
     readRound,
     logTime: 5,
+    quiesce: false,
   };
 }
 
@@ -62,6 +63,8 @@ export function append(index: number, bodies: readonly Uint8Array[]): Message {
 export class Witness implements TransportHandlers {
   readonly messages: { from: NodeId; partition: PartitionId; message: Message }[] = [];
   readonly peerEvents: string[] = [];
+  /** Of whom it was said that nobody listens at their address any more. */
+  readonly refused: NodeId[] = [];
   readonly requests: { from: NodeId; kind: string; payload: unknown }[] = [];
   answer: (kind: string, payload: unknown) => Promise<unknown> = (_, payload) => Promise.resolve(payload);
 
@@ -80,6 +83,10 @@ export class Witness implements TransportHandlers {
 
   onPeerDown(peer: NodeId): void {
     this.peerEvents.push(`${peer} down`);
+  }
+
+  onPeerRefused(peer: NodeId): void {
+    this.refused.push(peer);
   }
 
   rounds(): number[] {
@@ -123,5 +130,5 @@ export function addressOf(nodeId: NodeId, { port }: { readonly port: number }) {
 }
 
 export function helloFrom(nodeId: NodeId, to: NodeId, changes: Partial<Hello> = {}): Hello {
-  return { clusterId, nodeId, to, incarnation: 1, nonce, ...changes };
+  return { lane: 'main', clusterId, nodeId, to, incarnation: 1, nonce, ...changes };
 }

@@ -1,14 +1,14 @@
 /** What the node knows of its cluster: members, partitions, and where a key lives. */
 import { failure } from '../failure.ts';
-import { parseQuery } from '../key-options.ts';
 import { keyInJson, parsePathKey } from '../key.ts';
-import { splitTarget } from '../target.ts';
-import type { Exchange } from '../exchange.ts';
-import type { Route } from './route.ts';
+import { leaderRoute } from './leader.ts';
+import { maybeRefuseQuery } from './no-query.ts';
+import { reading, type Route } from './route.ts';
 
 export const clusterRoutes: readonly Route[] = [
   {
     path: '/v1/cluster',
+    methods: reading,
     answer: async (context, exchange) => {
       if (maybeRefuseQuery(exchange)) return;
       exchange.json(200, await context.node.clusterStatus());
@@ -16,13 +16,17 @@ export const clusterRoutes: readonly Route[] = [
   },
   {
     path: '/v1/cluster/partitions',
+    methods: reading,
     answer: async (context, exchange) => {
       if (maybeRefuseQuery(exchange)) return;
       exchange.json(200, await context.node.partitionStatus());
     },
   },
+  // Before the route whose rest would take it in.
+  leaderRoute,
   {
     path: '/v1/cluster/partitions/',
+    methods: reading,
     answer: async (context, exchange, id) => {
       if (maybeRefuseQuery(exchange)) return;
       // Compared as text, so that 01 or 1.0 are no second names of a partition.
@@ -33,6 +37,7 @@ export const clusterRoutes: readonly Route[] = [
   },
   {
     path: '/v1/locate/',
+    methods: reading,
     answer: (context, exchange, text) => {
       if (maybeRefuseQuery(exchange)) return;
       const key = parsePathKey(text, context.config.limits.keyBytesMax);
@@ -42,16 +47,3 @@ export const clusterRoutes: readonly Route[] = [
     },
   },
 ];
-
-/** These routes take no parameters; one that is sent means something that would not happen. */
-function maybeRefuseQuery(exchange: Exchange): boolean {
-  const parameters = parseQuery(splitTarget(exchange.request.url ?? '').query);
-  if (parameters.type === 'failure') {
-    exchange.problem(parameters);
-    return true;
-  }
-  const [name] = parameters.values.keys();
-  if (name === undefined) return false;
-  exchange.problem(failure('invalid_request', `Unknown query parameter ${JSON.stringify(name)}.`));
-  return true;
-}

@@ -1,13 +1,15 @@
 /** Whether the process lives, and whether it serves all its partitions. */
-import type { Route } from './route.ts';
+import { reading, type Route } from './route.ts';
 
 export const healthRoutes: readonly Route[] = [
   {
     path: '/livez',
+    methods: reading,
     answer: (context, exchange) => exchange.json(200, { status: 'ok', nodeId: context.node.nodeId }),
   },
   {
     path: '/readyz',
+    methods: reading,
     answer: (context, exchange) => {
       const { ready, reasons } = context.node.readiness();
       const body = { status: ready ? 'ready' : 'not_ready', nodeId: context.node.nodeId, reasons };

@@ -1,12 +1,13 @@
 /** The page at `/`. */
 import { page } from '../../dashboard/page.ts';
-import type { Route } from './route.ts';
+import { reading, type Route } from './route.ts';
 
 const body = Buffer.from(page.html);
 
 export const pageRoutes: readonly Route[] = [
   {
     path: '/',
+    methods: reading,
     answer: (_context, exchange) => {
       exchange.answer(
         200,

@@ -43,10 +43,10 @@ export class AppliedSteps {
     this.#compare(node, step, machineState);
   }
 
-  /** What a replica came back with; it has applied that index before. */
-  recovered(node: string, machineState: MachineState): void {
+  /** A replica goes on from this state, which another one, or it itself, has had after applying that index. */
+  reached(node: string, machineState: MachineState, how: string): void {
     const step = this.#steps[machineState.appliedIndex];
-    if (step === undefined) this.#fail(`${node} came back with a state at ${machineState.appliedIndex}, never applied`);
+    if (step === undefined) this.#fail(`${node} ${how} a state at ${machineState.appliedIndex}, never applied`);
     this.#compare(node, step, machineState);
   }
 

@@ -1,11 +1,12 @@
 /**
  * Every entry that any replica of one partition ever held or sent, each once. Log Matching (paper 5.3, figure 3) makes
  * this possible: index and term name one entry, and with it the whole log before it. So a log is a row of references,
- * and two logs that hold the same object at one index are the same up to there.
+ * and two logs that hold the same object at one index are the same up to there. What replicas forget stays known here.
  */
-import type { Entry, EntryKind, LogIndex, Term } from '../../raft/types.ts';
+import { EntryKind, type Entry, type LogIndex, type Term } from '../../raft/types.ts';
 import type { PartitionId } from '../../replica/ports.ts';
 import { Violation } from '../violation.ts';
+import type { KnownConfiguration } from './known-configuration.ts';
 
 export interface KnownEntry {
   readonly index: LogIndex;
@@ -14,6 +15,8 @@ export interface KnownEntry {
   readonly body: Uint8Array;
   /** The entry before it; undefined only at index 0. */
   readonly previous: KnownEntry | undefined;
+  /** In force in a log that ends here; undefined for the founding one. So it is rolled back along with its entry. */
+  readonly configuration: KnownConfiguration | undefined;
   /** Who was first seen with it. */
   readonly seenAt: string;
   /** Another entry of the same index and another term. */
@@ -27,17 +30,23 @@ export const beforeFirst: KnownEntry = {
   kind: 0,
   body: new Uint8Array(0),
   previous: undefined,
+  configuration: undefined,
   seenAt: '',
   rival: undefined,
 };
 
+/** What a configuration entry means in a log that ends before it with `previous`. Throws when it may not follow. */
+export type Configure = (entry: Entry, previous: KnownEntry, node: string) => KnownConfiguration;
+
 export class EntryTable {
   readonly #partition: PartitionId;
+  readonly #configure: Configure;
   /** By index, the newest of its rivals first. */
   readonly #entries: KnownEntry[] = [beforeFirst];
 
-  constructor(partition: PartitionId) {
+  constructor(partition: PartitionId, configure: Configure) {
     this.#partition = partition;
+    this.#configure = configure;
   }
 
   find(index: LogIndex, term: Term): KnownEntry | undefined {
@@ -65,7 +74,9 @@ export class EntryTable {
     const { index, term, kind, body } = entry;
     if (index !== previous.index + 1) this.#fail(`${seenAt} has entry ${named(entry)} right after ${named(previous)}`);
     if (term < previous.term) this.#fail(`terms fall on ${seenAt}: ${named(entry)} follows ${named(previous)}`);
-    const known: KnownEntry = { index, term, kind, body, previous, seenAt, rival: this.#entries[index] };
+    const configuration =
+      kind === EntryKind.configuration ? this.#configure(entry, previous, seenAt) : previous.configuration;
+    const known: KnownEntry = { index, term, kind, body, previous, configuration, seenAt, rival: this.#entries[index] };
     this.#entries[index] = known;
     return known;
   }

@@ -1,11 +1,13 @@
-/** What the judge knows of one partition: its replicas, who led which term by whose votes, and what is committed. */
+/** What the judge knows of one partition: who led which term by whose votes, and what is committed. */
 import type { HardState, LogIndex, ReplicaId, Term } from '../../raft/types.ts';
-import { noReplica } from '../../raft/types.ts';
 import type { PartitionId, ReplicaDescriptor } from '../../replica/ports.ts';
 import { Violation } from '../violation.ts';
 import { AppliedSteps } from './applied-steps.ts';
 import { beforeFirst, EntryTable, named, type KnownEntry } from './entries.ts';
-import { highestWhere, ReplicaRecord } from './replica-record.ts';
+import type { KnownConfiguration } from './known-configuration.ts';
+import { highestWhere, type ReplicaRecord } from './replica-record.ts';
+import { Roster } from './roster.ts';
+import { VoteTable } from './vote-table.ts';
 
 export interface LeaderRecord {
   readonly term: Term;
@@ -26,33 +28,40 @@ interface Commitment {
   term: number;
 }
 
+/** Of all partitions together. */
+export interface Tally {
+  elections: number;
+  committed: number;
+  checks: number;
+}
+
 export class PartitionRecord {
   readonly id: PartitionId;
-  readonly replicas: ReadonlyMap<ReplicaId, ReplicaRecord>;
   readonly entries: EntryTable;
   readonly steps: AppliedSteps;
-  readonly #voters: readonly ReplicaRecord[];
+  readonly roster: Roster;
+  readonly tally: Tally;
   /** By ascending term. */
   readonly #leaders: LeaderRecord[] = [];
-  /** Votes that are or were durable: voter to candidate, by term. */
-  readonly #votes = new Map<Term, Map<ReplicaId, ReplicaId>>();
+  readonly #votes = new VoteTable();
   /** By index. */
   readonly #committed: Commitment[] = [{ entry: beforeFirst, term: 0 }];
 
-  constructor(id: PartitionId, members: readonly ReplicaDescriptor[]) {
+  constructor(id: PartitionId, founders: readonly ReplicaDescriptor[], tally: Tally) {
     this.id = id;
-    this.#voters = members.map((member) => new ReplicaRecord(member));
-    this.replicas = new Map(this.#voters.map((record) => [record.descriptor.replicaId, record]));
-    this.entries = new EntryTable(id);
+    this.tally = tally;
     this.steps = new AppliedSteps(id);
+    this.roster = new Roster(id, founders);
+    this.entries = new EntryTable(id, (entry, previous, node) => this.roster.configured(entry, previous, node));
   }
 
   get committedIndex(): LogIndex {
     return (this.#committed.length - 1) as LogIndex;
   }
 
-  get isAlone(): boolean {
-    return this.#voters.length === 1;
+  /** The newest configuration that is known to be committed. */
+  get committedConfiguration(): KnownConfiguration {
+    return this.roster.inForce((this.#committed[this.committedIndex] as Commitment).entry);
   }
 
   committedAt(index: number): KnownEntry | undefined {
@@ -68,32 +77,31 @@ export class PartitionRecord {
   }
 
   /** Paper 5.2: one vote per term, which no crash makes another one. */
-  voteDurable(voter: ReplicaRecord, { currentTerm, votedFor }: HardState): void {
-    if (votedFor === noReplica) return;
-    let votes = this.#votes.get(currentTerm);
-    if (votes === undefined) {
-      votes = new Map<ReplicaId, ReplicaId>();
-      this.#votes.set(currentTerm, votes);
-    }
-    const before = votes.get(voter.descriptor.replicaId);
-    if (before !== undefined && before !== votedFor) {
-      const both = `for ${this.nameOf(before)}, then for ${this.nameOf(votedFor)}`;
-      this.fail('durable term and vote', `${voter.name} votes twice in term ${currentTerm}: ${both}`);
-    }
-    votes.set(voter.descriptor.replicaId, votedFor);
+  voteDurable(voter: ReplicaRecord, hardState: HardState): void {
+    const before = this.#votes.add(voter.replicaId, hardState);
+    if (before === undefined) return;
+    const both = `for ${this.nameOf(before)}, then for ${this.nameOf(hardState.votedFor)}`;
+    this.fail('durable term and vote', `${voter.name} votes twice in term ${hardState.currentTerm}: ${both}`);
   }
 
   hasDurableVote(voter: ReplicaRecord, term: Term, candidate: ReplicaId): boolean {
-    return this.#votes.get(term)?.get(voter.descriptor.replicaId) === candidate;
+    return this.#votes.of(voter.replicaId, term) === candidate;
   }
 
-  /** First seen leading `term`. Election Safety (5.2): a majority has voted for it, durably. Leader Completeness (5.4.3). */
+  /**
+   * First seen leading `term`. Election Safety (5.2): a majority has voted for it, durably, by the configuration that was
+   * in force in its log when it campaigned. That is the one still in force: whoever campaigns appends nothing, and a
+   * leader speaks before it may change the members. Leader Completeness (5.4.3).
+   */
   newLeader(replica: ReplicaRecord, term: Term): LeaderRecord {
-    const { replicaId } = replica.descriptor;
-    if (!this.#isQuorum((voter) => this.hasDurableVote(voter, term, replicaId))) {
-      const votes = [...(this.#votes.get(term) ?? [])];
-      const given = votes.map(([voter, candidate]) => `${this.nameOf(voter)} for ${this.nameOf(candidate)}`).join(', ');
-      this.fail('election safety', `${replica.name} leads term ${term} without a majority; durable votes: ${given}`);
+    const configuration = this.roster.inForce(replica.lastEntry);
+    if (!configuration.isVoter(replica)) {
+      this.fail('election safety', `${replica.name} leads term ${term} and is no voter; ${configuration.spelled}`);
+    }
+    if (!configuration.isQuorum((voter) => this.hasDurableVote(voter, term, replica.replicaId))) {
+      const votes = this.#votes.in(term).map((vote) => vote.map((id) => this.nameOf(id)).join(' for '));
+      const given = `durable votes: ${votes.join(', ')}; ${configuration.spelled}`;
+      this.fail('election safety', `${replica.name} leads term ${term} without a majority; ${given}`);
     }
     const last = replica.lastEntry;
     let committed = this.committedIndex as number;
@@ -107,18 +115,18 @@ export class PartitionRecord {
   }
 
   /**
-   * `replica`, which leads or led `term`, takes `index` for committed. Returns how many entries that adds, or undefined
-   * when no majority holds what it takes. Paper 5.4.2: one counts entries of one's own term, and all before come with it.
+   * `replica`, which leads or led `term`, takes `index` for committed. Returns false when no majority holds what it
+   * takes. Paper 5.4.2: one counts entries of one's own term, and all before come with it.
    */
-  commit(replica: ReplicaRecord, index: number, term: number): number | undefined {
+  commit(replica: ReplicaRecord, index: number, term: number): boolean {
     const entry = replica.log[index];
-    if (entry === undefined) return undefined;
+    if (entry === undefined) return false;
     const known = this.#committed[index];
     if (known !== undefined) {
       if (known.entry !== entry) this.#differs(replica, entry, known.entry);
-      return 0;
+      return true;
     }
-    if (!this.#isCommitted(replica, entry, term)) return undefined;
+    if (!this.#isCommitted(replica, entry, term)) return false;
     const before = this.committedIndex;
     const { entry: end } = this.#committed[before] as Commitment;
     if (replica.log[before] !== end) this.#differs(replica, replica.log[before] as KnownEntry, end);
@@ -126,7 +134,13 @@ export class PartitionRecord {
       this.#committed.push({ entry: replica.log[next] as KnownEntry, term });
     }
     this.committedBy(index, term);
-    return index - before;
+    this.tally.committed += index - before;
+    return true;
+  }
+
+  /** Whether `entry` of its log is committed, known to all or only to `replica`, which leads or led `term`. */
+  isCommitted(replica: ReplicaRecord, entry: KnownEntry, term: number): boolean {
+    return this.committedAt(entry.index) === entry || this.#isCommitted(replica, entry, term);
   }
 
   /**
@@ -147,29 +161,62 @@ export class PartitionRecord {
     }
   }
 
-  /** Why `entry` is not committed in `term`, for people. */
-  whyUncommitted(entry: KnownEntry, term: number): string {
-    const holders = this.#voters.filter((voter) => voter.holds(entry)).map((voter) => voter.name);
-    if (!this.#isQuorum((voter) => voter.holds(entry))) return `durable only on [${holders.join(', ')}]`;
+  /** Why `entry` is not committed by `replica`, which leads or led `term`, for people. */
+  whyUncommitted(replica: ReplicaRecord, entry: KnownEntry, term: number): string {
+    const configuration = this.roster.inForce(replica.lastEntry);
+    const holders = configuration.members.filter((member) => configuration.isVoter(member) && member.holds(entry));
+    const durable = `durable ${holders.length === 0 ? 'on' : 'only on'} [${holders.map(({ name }) => name).join(', ')}]`;
+    const voters = configuration.index === 0 ? '' : ` of ${configuration.spelled}`;
+    if (!configuration.isQuorum((voter) => voter.holds(entry))) return `${durable}${voters}`;
     const rule = `no majority holds an entry of term ${term} there or above (paper 5.4.2)`;
-    return `durable on [${holders.join(', ')}], but ${rule}`;
+    return `${durable.replace('only ', '')}${voters}, but ${rule}`;
   }
 
   nameOf(replica: ReplicaId): string {
-    return this.replicas.get(replica)?.name ?? `replica ${replica}`;
+    return this.roster.replica(replica)?.name ?? `replica ${replica}`;
   }
 
   fail(judge: string, message: string): never {
     throw new Violation(judge, message, this.id);
   }
 
-  /** A leader's commit is right when an entry of its own term, there or above, is durable on a majority. */
+  /**
+   * Whether the leader of `term` may take `entry` for committed: an entry of its own term, there or above, is durable on
+   * a quorum of the configuration by which it is counted.
+   *
+   * By which one? Entries are counted by the configuration in force in the leader's log at that moment, and the count
+   * may come to light later, when the next configuration is already in its log. So all are tried that were in force while
+   * it led: the one that it was elected with and those of its log after it, each for entries below the next one only.
+   *
+   * No false alarm: what a quorum held at the moment of the count it still holds, and the configuration that was
+   * then in force is among those tried, for an entry that was then in the log and so lies below the next one.
+   * No hole: a count by configuration C that first comes true when the next one, D, is in the log already is a count by
+   * the wrong one, and yet as safe. It is for entries below D. Whoever is elected later by votes counted by C or D meets
+   * that quorum of C, since quorums of neighbours intersect; and votes are counted by a later configuration only after
+   * D was committed (`one change at a time`), and all entries below D with it. Of other leaders' configurations, which
+   * its log may hold after it was deposed, none counts.
+   */
   #isCommitted(replica: ReplicaRecord, entry: KnownEntry, term: number): boolean {
-    if (entry.term === term && this.#isQuorum((voter) => voter.holds(entry))) return true;
+    const leader = this.leaderOf(term as Term);
+    if (leader?.replica !== replica) return false;
     const { log } = replica;
-    const replicated = this.#quorumValue((voter) => voter.matchOf(log));
-    const counted = highestWhere(replicated, (index) => (log[index] as KnownEntry).term <= term);
-    return counted >= entry.index && (log[counted] as KnownEntry).term === term;
+    const electedWith = this.roster.inForce(leader.last).index;
+    let end = Infinity;
+    let configuration: KnownConfiguration | undefined = this.roster.inForce(replica.lastEntry);
+    while (configuration !== undefined && configuration.index >= electedWith && end >= entry.index) {
+      if (configuration.term <= term) {
+        if (entry.term === term && configuration.isQuorum((voter) => voter.holds(entry))) return true;
+        const replicated = Math.min(
+          end,
+          configuration.quorumValue((voter) => voter.matchOf(log)),
+        );
+        const counted = highestWhere(replicated, (index) => (log[index] as KnownEntry).term <= term);
+        if (counted >= entry.index && (log[counted] as KnownEntry).term === term) return true;
+      }
+      end = configuration.index - 1;
+      configuration = configuration.previous;
+    }
+    return false;
   }
 
   #lacks(leader: ReplicaRecord, term: Term, entry: KnownEntry): never {
@@ -184,15 +231,5 @@ export class PartitionRecord {
   #differs(replica: ReplicaRecord, entry: KnownEntry, committed: KnownEntry): never {
     const message = `${replica.name} takes ${named(entry)} for committed, but ${named(committed)} was committed there`;
     this.fail('state machine safety', message);
-  }
-
-  /** The one place that knows what a majority is. */
-  #quorumValue(reached: (voter: ReplicaRecord) => number): number {
-    const values = this.#voters.map(reached).sort((a, b) => b - a);
-    return values[Math.floor(values.length / 2)] ?? 0;
-  }
-
-  #isQuorum(holds: (voter: ReplicaRecord) => boolean): boolean {
-    return this.#quorumValue((voter) => (holds(voter) ? 1 : 0)) === 1;
   }
 }

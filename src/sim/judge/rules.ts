@@ -2,11 +2,11 @@
 import type { AppendEntriesResponse, HardState, LogIndex, LogReader, Message, Term } from '../../raft/types.ts';
 import { noReplica } from '../../raft/types.ts';
 import type { MachineState } from '../../kv/types.ts';
-import type { LogWrite } from '../../replica/ports.ts';
 import { StorageDamage } from '../../storage/damage.ts';
 import { isSameContent, named, type KnownEntry } from './entries.ts';
 import type { PartitionRecord } from './partition-record.ts';
-import { highestWhere, type ReplicaRecord } from './replica-record.ts';
+import { highestWhere, sharedEnd, type JudgedWrite, type ReplicaRecord } from './replica-record.ts';
+import { checkStoredConfiguration, type StoredConfiguration } from './snapshot-rules.ts';
 
 /** Paper 5.1 and 5.2: the term never falls, and a vote stays what it is as long as the term does. */
 export function checkHardState(partition: PartitionRecord, replica: ReplicaRecord, next: HardState | undefined): void {
@@ -18,22 +18,23 @@ export function checkHardState(partition: PartitionRecord, replica: ReplicaRecor
   partition.fail('durable term and vote', `${replica.name} goes from ${way}`);
 }
 
-/** `term` is the one that the write brings or leaves. */
+/** What a write takes away, by truncating or by installing. `term` is the one that the write brings or leaves. */
 export function checkTruncation(
   partition: PartitionRecord,
   replica: ReplicaRecord,
-  { truncateFrom }: LogWrite,
-  term: Term,
+  { write, installed, term }: { write: JudgedWrite; installed: KnownEntry | undefined; term: Term },
 ): void {
-  if (truncateFrom === undefined) return;
-  const { leading, acknowledged, lastEntry, name } = replica;
-  if (leading === term && truncateFrom <= lastEntry.index) {
-    const what = `entries ${truncateFrom} to ${lastEntry.index} of its log`;
+  const { leading, acknowledged, lastEntry, name, log } = replica;
+  const cutFrom = installed === undefined ? write.truncateFrom : sharedEnd(log, installed) + 1;
+  if (cutFrom === undefined) return;
+  if (leading === term && cutFrom <= lastEntry.index) {
+    const what = `entries ${cutFrom} to ${lastEntry.index} of its log`;
     partition.fail('leader append-only', `${name} leads term ${term} and removes ${what}`);
   }
-  if (acknowledged.term === term && truncateFrom <= acknowledged.index) {
+  if (acknowledged.term === term && cutFrom <= acknowledged.index) {
     const what = `it has told the leader of that term that it holds all up to ${acknowledged.index}`;
-    partition.fail('acknowledged entry lost', `${name} truncates from ${truncateFrom} in term ${term}, though ${what}`);
+    const how = installed === undefined ? 'truncates' : `installs a snapshot up to ${named(installed)} and truncates`;
+    partition.fail('acknowledged entry lost', `${name} ${how} from ${cutFrom} in term ${term}, though ${what}`);
   }
 }
 
@@ -78,15 +79,15 @@ export function checkSuccess(
 /** What came back is neither all that was announced nor that and some of the pending writes. Says what is wrong with it. */
 export function failRecovery(
   partition: PartitionRecord,
-  { name, disk, diskHardState, pendingWrites }: ReplicaRecord,
+  { name, disk, diskFirst, diskHardState, pendingWrites }: ReplicaRecord,
   found: { readonly hardState: HardState; readonly log: LogReader },
 ): never {
   const { hardState, log } = found;
   const last = disk[disk.length - 1] as KnownEntry;
   const lastFound = { index: log.lastIndex(), term: log.term(log.lastIndex()) ?? 0 };
-  const announced = `${spelled(partition, diskHardState)} and the log up to ${named(last)} were durable`;
-  const inFlight = `${pendingWrites} writes under way`;
-  const message = `${name} came back with ${spelled(partition, hardState)} and the log up to ${named(lastFound)}; ${announced}, ${inFlight}`;
+  const durable = `${spelled(partition, diskHardState)} and ${logSpelled(diskFirst, last)} were durable`;
+  const cameBack = `${spelled(partition, hardState)} and ${logSpelled(log.firstIndex(), lastFound)}`;
+  const message = `${name} came back with ${cameBack}; ${durable}, ${pendingWrites} writes under way`;
   const { currentTerm, votedFor } = diskHardState;
   const lostVote = hardState.currentTerm === currentTerm && votedFor !== noReplica && hardState.votedFor !== votedFor;
   if (hardState.currentTerm < currentTerm || lostVote) partition.fail('durable term and vote', message);
@@ -98,10 +99,15 @@ export function failRecovery(
 export function compareStored(partition: PartitionRecord, replica: ReplicaRecord, stored: LogReader): void {
   const last = stored.lastIndex();
   try {
+    const before = (stored.firstIndex() - 1) as LogIndex;
+    if (stored.term(before) !== replica.log[before]?.term) {
+      const term = `${stored.term(before) ?? 'no term'} for ${before}, the last entry that it forgot`;
+      partition.fail('durable log', `the disk of ${replica.name} names ${term}`);
+    }
     for (let next = Math.max(stored.firstIndex(), replica.comparedTo + 1) as LogIndex; next <= last;) {
       for (const entry of stored.entries(next, last, Infinity)) {
         const own = replica.log[entry.index];
-        if (own?.term !== entry.term || !isSameContent(own, entry)) {
+        if (entry.index !== next || own?.term !== entry.term || !isSameContent(own, entry)) {
           const expected = own === undefined ? 'nothing' : named(own);
           const difference = `holds entry ${named(entry)} where ${expected} was written, or with another content`;
           partition.fail('durable log', `the disk of ${replica.name} ${difference}`);
@@ -116,19 +122,39 @@ export function compareStored(partition: PartitionRecord, replica: ReplicaRecord
   }
 }
 
-/** State lags behind the log, never the other way round, and not behind what a start before this one had found. */
-export function recoverState(partition: PartitionRecord, replica: ReplicaRecord, machineState: MachineState): void {
-  const { name, appliedMax, recoveredApplied, lastEntry } = replica;
-  const { appliedIndex } = machineState;
+/**
+ * State lags behind the log, never the other way round, and not behind what a start before this one had found, was said
+ * to be durable, or was forgotten by the log. A damaged disk may have gone back: the log makes that good, if it can.
+ */
+export function recoverState(
+  partition: PartitionRecord,
+  replica: ReplicaRecord,
+  found: { machineState: MachineState; configuration: StoredConfiguration | undefined; damaged: boolean },
+): void {
+  const { name, appliedMax, recoveredApplied, stateDurable, lastEntry, first } = replica;
+  const { appliedIndex } = found.machineState;
   const fail = (why: string): never =>
     partition.fail('recovered state', `${name} came back with the state after ${appliedIndex}, ${why}`);
   if (appliedIndex > appliedMax) fail(`and had applied no more than ${appliedMax}`);
-  if (appliedIndex < recoveredApplied) fail(`and before that with the state after ${recoveredApplied}`);
+  if (!found.damaged) {
+    if (appliedIndex < recoveredApplied) fail(`and before that with the state after ${recoveredApplied}`);
+    if (appliedIndex < first - 1) fail(`and its log begins at ${first}`);
+    if (appliedIndex < stateDurable) fail(`and the state after ${stateDurable} was durable`);
+  }
   if (appliedIndex > lastEntry.index) fail(`and its log ends at ${named(lastEntry)}`);
-  if (replica.log[appliedIndex] !== partition.committedAt(appliedIndex)) fail('and its log has another entry there');
-  partition.steps.recovered(name, machineState);
+  const covered = partition.committedAt(appliedIndex);
+  if (covered === undefined || replica.log[appliedIndex] !== covered)
+    return fail('and its log has another entry there');
+  partition.steps.reached(name, found.machineState, 'came back with');
+  checkStoredConfiguration(partition, replica, { covered, configuration: found.configuration });
   replica.appliedIndex = appliedIndex;
   replica.recoveredApplied = appliedIndex;
+  replica.stateDurable = appliedIndex;
+  replica.removed = partition.roster.inForce(covered).leavesOut(replica);
+}
+
+function logSpelled(first: number, last: { readonly index: number; readonly term: number }): string {
+  return `the log ${first > 1 ? `from ${first} ` : ''}up to ${named(last)}`;
 }
 
 function spelled(partition: PartitionRecord, { currentTerm, votedFor }: HardState): string {

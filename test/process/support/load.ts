@@ -19,6 +19,8 @@ export interface LoadOptions {
    * an election. A node that does not answer is given up one second later.
    */
   readonly timeoutMs: number;
+  /** Connections to each node that are kept for the next request. */
+  readonly idleConnectionsMax?: number;
 }
 
 export interface RecordedWrite extends Write {
@@ -43,7 +45,7 @@ export class Load {
   /** Answers that no node may give, in words. */
   readonly unexpected: string[] = [];
   readonly #options: LoadOptions;
-  readonly #client = new HttpClient();
+  readonly #client: HttpClient;
   readonly #idle: Writer[];
   readonly #keys: string[];
   readonly #startedAt = performance.now();
@@ -58,6 +60,7 @@ export class Load {
 
   constructor(options: LoadOptions, writers: readonly Writer[]) {
     this.#options = options;
+    this.#client = new HttpClient({ idleConnectionsMax: options.idleConnectionsMax });
     this.#idle = [...writers];
     this.#keys = writers.map(keyOf);
     this.#pump = setInterval(() => this.#begin(), pumpIntervalMs);

@@ -26,7 +26,11 @@ test('a member starts as follower, knows no leader and says nothing', () => {
     commitIndex: 0,
     appliedIndex: 0,
     lastIndex: 0,
+    firstIndex: 1,
     configuration: configurationOf([1, 2, 3]),
+    quiesced: false,
+    removed: false,
+    transferee: 0,
     progress: [],
   });
 });
@@ -140,9 +144,16 @@ test('a vote of a learner elects nobody', () => {
 
 test('a learner never campaigns', () => {
   const member = new TestMember({ id: 4, configuration: configurationOf([1, 2, 3], { learners: [replica(4)] }) });
-  member.tick(100);
   member.raft.campaign();
   expect(member.settle().messages).toEqual([]);
+  // It asks when it hears nothing, for it may have been removed without knowing; yeses mean nothing to it.
+  member.tick(limits.electionTicksMin);
+  expect(member.settle().messages).toEqual(
+    [1, 2, 3].map((to) => preVoteRequest({ from: 4, to, term: 1, last: [0, 0] })),
+  );
+  for (const from of [1, 2, 3]) member.receive(voted({ pre: true, from, to: 4, term: 1, granted: true }));
+  member.tick(100);
+  expect(member.settle().leadership).toEqual([]);
   expect(member.raft.status()).toMatchObject({ role: 'follower', term: 0 });
 });
 

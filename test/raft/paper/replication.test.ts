@@ -11,6 +11,7 @@ import {
   heartbeat,
   heartbeatAnswered,
   noop,
+  nothing,
   refusedAppend,
   replica,
   TestMember,
@@ -36,11 +37,21 @@ describe('a leader', () => {
     const entries = [command({ index: 2, term: 1, body: 'a' }), command({ index: 3, term: 1, body: 'b' })];
     expect(leader.takeReady()).toEqual({
       messages: [2, 3].map((to) => appendEntries({ from: 1, to, term: 1, prev: [1, 1], entries, leaderCommit: 1 })),
-      persist: { sequence: 3, hardState: undefined, truncateFrom: undefined, entries, messagesAfterPersist: [] },
+      persist: {
+        sequence: 3,
+        hardState: undefined,
+        install: undefined,
+        truncateFrom: undefined,
+        compactThrough: undefined,
+        entries,
+        messagesAfterPersist: [],
+      },
       committed: [],
       reads: [],
       readsRefused: [],
       leadership: undefined,
+      snapshotsDue: [],
+      configuration: undefined,
     });
     expect(leader.raft.hasReady()).toBe(false);
   });
@@ -222,10 +233,8 @@ describe('a follower', () => {
     follower.diskHeld = true;
     const entries = entriesOfTerms([1, 1]);
     expect(follower.receive(appendEntries({ term: 1, prev: [0, 0], entries, leaderCommit: 1 }))).toEqual({
-      messages: [],
+      ...nothing,
       committed: [entries[0]],
-      reads: [],
-      readsRefused: [],
       leadership: [{ role: 'follower', term: 1, leader: 2 }],
     });
     expect(follower.completeWrite()).toEqual([appended({ from: 1, to: 2, term: 1, index: 2 })]);

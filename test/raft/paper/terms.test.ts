@@ -3,9 +3,11 @@ import { describe, expect, test } from 'vitest';
 import {
   appended,
   appendEntries,
+  configurationOf,
   entriesOfTerms,
   heartbeat,
   heartbeatAnswered,
+  preVoteRequest,
   TestMember,
   voted,
   voteRequest,
@@ -80,19 +82,37 @@ describe.each(roles)('a %s', (role) => {
     expect(member.raft.status()).toEqual(before);
   });
 
-  test('drops what is meant for another stay of its own, and what comes from strangers', () => {
+  test("drops what is meant for another stay of its own, its own words, and strangers' answers", () => {
     const member = memberAs(role);
     const before = member.raft.status();
     for (const message of [
       heartbeat({ to: 9, term: 7 }),
-      heartbeat({ from: 9, term: 7 }),
       heartbeat({ from: 1, term: 7 }),
-      voteRequest({ from: 9, term: 7, last: [99, 6] }),
+      voteRequest({ to: 9, term: 7, last: [99, 6] }),
+      heartbeatAnswered({ from: 9, term: 7 }),
+      appended({ from: 9, term: 7, index: 1 }),
     ]) {
       expect(member.receive(message).messages).toEqual([]);
     }
     expect(member.raft.status()).toEqual(before);
   });
+
+  test('hears a leader whom its configuration does not name, as it may have come with an entry not here yet', () => {
+    const member = memberAs(role);
+    expect(member.receive(heartbeat({ from: 9, term: 7 })).messages).toEqual([
+      heartbeatAnswered({ from: 1, to: 9, term: 7 }),
+    ]);
+    expect(member.raft.status()).toMatchObject({ role: 'follower', term: 7, leader: 9 });
+  });
+});
+
+test('a replica that was left out for good is told so, and not followed into its term', () => {
+  const member = new TestMember({ term: 1, configuration: configurationOf([1, 3, 4]) });
+  const before = member.raft.status();
+  const told = { type: 'ReplicaRemoved', from: 1, to: 2, term: 1 };
+  expect(member.receive(voteRequest({ term: 7, last: [99, 6] })).messages).toEqual([told]);
+  expect(member.receive(preVoteRequest({ term: 7, last: [99, 6] })).messages).toEqual([told]);
+  expect(member.raft.status()).toEqual(before);
 });
 
 test('an answer to what was asked in an older term counts for nothing in a newer one', () => {

@@ -222,6 +222,7 @@ test('a follower that needs what was compacted away waits for a snapshot, and no
   const network = new Network({ logs: { 1: entries, 2: entries } });
   network.disk(1).compactTo(3);
   network.restart(1, 3);
+  network.snapshotsHeld = true;
   network.campaign(1);
   const toThird: Message[] = [];
   network.filter((message) => {

@@ -1,0 +1,76 @@
+/** How a request looks for a partition's leader from node to node. Shared by all that go to a leader. */
+import type { Clock, LeaderHint } from '../replica/ports.ts';
+import type { LimitsConfig } from '../config.ts';
+import { askingOrder, noTerm, type Knowledge } from './best-leader.ts';
+import type { LeaderHints } from './hints.ts';
+import { isFields } from './shapes.ts';
+import type { PartitionDescriptor } from './types.ts';
+
+export interface LeaderSearch {
+  readonly partition: PartitionDescriptor;
+  /** Hints of this term and below proved wrong in this search: a leader that was deposed never leads in that term again. */
+  refutedTerm: number;
+  /** When waiting for a leader ends; set by the first wait. */
+  waitUntil: number | undefined;
+  /** Replicas asked without a hint so far. */
+  asked: number;
+}
+
+export function beginSearch(partition: PartitionDescriptor): LeaderSearch {
+  return { partition, refutedTerm: -1, waitUntil: undefined, asked: 0 };
+}
+
+/** What follows an attempt that brought no outcome and certainly no effect. */
+export type Next = 'again' | 'wait';
+
+/** Whom to ask now, where this node does not lead: `hint` while it is in reach. Undefined: nobody, so wait. */
+export function peerToAsk(
+  knowledge: Knowledge,
+  search: LeaderSearch,
+  hint: LeaderHint | undefined,
+): LeaderHint | undefined {
+  const { replicas, transport, hints } = knowledge;
+  const { id, replicas: members } = search.partition;
+  if (hint !== undefined && transport.connected(hint.nodeId)) return hint;
+  if (hint !== undefined) hints.drop(id, hint);
+  if (replicas.hosts(id)) return undefined;
+  // No replica here that would hear of a leader: ask those who have one in turn, and rest after each round.
+  const round = askingOrder(knowledge, search.partition);
+  const asked = round[search.asked++ % (members.length + 1)];
+  return asked === undefined ? undefined : { nodeId: asked, term: noTerm };
+}
+
+/** `wrong` does not lead. At once again when `newer` says who does; else wait, or ask the next when this was only a guess. */
+export function refute(
+  hints: LeaderHints,
+  search: LeaderSearch,
+  { wrong, newer }: { readonly wrong: LeaderHint; readonly newer: LeaderHint | undefined },
+): Next {
+  const { id } = search.partition;
+  hints.drop(id, wrong);
+  search.refutedTerm = Math.max(search.refutedTerm, wrong.term);
+  if (newer !== undefined && newer.term > search.refutedTerm) {
+    hints.learn(id, newer);
+    return 'again';
+  }
+  return afterFailure(wrong);
+}
+
+/** `asked` could not be asked, or what it said is lost and does not matter: a mere guess gives way to the next one. */
+export function afterFailure(asked: LeaderHint): Next {
+  return asked.term === noTerm ? 'again' : 'wait';
+}
+
+/** Only an explicit `sent: false` says that nothing left this node; anything else may have been acted upon. */
+export function neverSent(failure: unknown): boolean {
+  return isFields(failure) && failure['type'] === 'request_failure' && failure['sent'] === false;
+}
+
+export function patienceIsOver(
+  { clock, limits }: { readonly clock: Clock; readonly limits: Pick<LimitsConfig, 'leaderWaitMsMax'> },
+  search: LeaderSearch,
+): boolean {
+  const now = clock.monotonicMs();
+  search.waitUntil ??= now + limits.leaderWaitMsMax;
+  return now >= search.waitUntil;
+}

@@ -1,0 +1,100 @@
+/** Snapshots between this node and others: which replica needs one, which is sent one, and what is kept for them. */
+import type { Config } from '../config.ts';
+import type { Logger } from '../logger.ts';
+import { encodeConfiguration } from '../raft/configuration.ts';
+import type { LogIndex } from '../raft/types.ts';
+import { foundingConfiguration } from '../replica/founding.ts';
+import type { SnapshotDue } from '../replica/options.ts';
+import type { Clock, NodeId, PartitionId, Storage, Transport } from '../replica/ports.ts';
+import type { Replica } from '../replica/replica.ts';
+import type { SnapshotId } from '../replica/snapshot-messages.ts';
+import { SnapshotReceiver, type SnapshotWanted } from '../replica/snapshot-receiver.ts';
+import { SnapshotSender } from '../replica/snapshot-sender.ts';
+import type { PartitionMap } from '../cluster/partition-map.ts';
+
+export interface SnapshotHostOptions {
+  readonly config: Config;
+  readonly map: PartitionMap;
+  readonly storage: Storage;
+  readonly transport: Pick<Transport, 'request'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly replica: (partition: PartitionId) => Replica | undefined;
+  /** A record of this node's own could not be believed. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** What a record takes in a chunk beside key, value and content type, and the chunk itself: generous. */
+const overheadBytes = 1024;
+
+export class SnapshotHost {
+  readonly #options: SnapshotHostOptions;
+  readonly #sender: SnapshotSender;
+  readonly #receiver: SnapshotReceiver;
+
+  constructor(options: SnapshotHostOptions) {
+    const { config, map, storage, transport, clock } = options;
+    const { keyBytesMax, valueBytesMax, contentTypeBytesMax } = config.limits;
+    const recordBytesMax = keyBytesMax + valueBytesMax + contentTypeBytesMax + overheadBytes;
+    this.#options = options;
+    this.#sender = new SnapshotSender({
+      clock,
+      limits: config.snapshots,
+      request: (to, kind, payload, timeoutMs) => transport.request(to, kind, payload, timeoutMs, 'bulk'),
+      openSnapshot: (partition) => storage.openSnapshot(partition),
+      foundingConfiguration: (partition) =>
+        encodeConfiguration(foundingConfiguration(map.partition(partition)?.replicas ?? [])),
+    });
+    this.#receiver = new SnapshotReceiver({
+      clock,
+      limits: {
+        ...config.snapshots,
+        keyBytesMax,
+        recordsBytesMax: config.snapshots.chunkBytes + recordBytesMax,
+      },
+      storage,
+      wants: (snapshot) => this.#wants(snapshot),
+      install: (snapshot) => options.replica(snapshot.partition)?.install(snapshot) ?? Promise.resolve('not_needed'),
+    });
+  }
+
+  /** A follower needs what the log of a leader here no longer has. */
+  due(due: SnapshotDue): void {
+    const { logger, replica, onFailure } = this.#options;
+    const { partition, to } = due;
+    logger.info({ partition, to: to.nodeId }, 'a follower needs a snapshot');
+    this.#sender.send(due, (outcome) => {
+      logger.info({ partition, to: to.nodeId, outcome: outcome.type }, 'the snapshot has ended');
+      if (outcome.type === 'unreadable') onFailure(outcome.error);
+      else replica(partition)?.snapshotEnded(to.replicaId);
+    });
+  }
+
+  handle(from: NodeId, kind: string, payload: unknown): Promise<unknown> {
+    return this.#receiver.handle(from, kind, payload);
+  }
+
+  /** Leadership was lost: the next leader sends what is needed. */
+  leadershipLost(partition: PartitionId): void {
+    this.#sender.cancelPartition(partition);
+  }
+
+  pinnedIndex(partition: PartitionId): LogIndex | undefined {
+    return this.#sender.pinnedIndex(partition);
+  }
+
+  /** Resolves once storage may be closed. */
+  async stop(): Promise<void> {
+    this.#receiver.stop();
+    await this.#sender.stop();
+  }
+
+  #wants({ partition, from, to, term, index, node }: SnapshotId & { readonly node: NodeId }): SnapshotWanted {
+    const replica = this.#options.replica(partition);
+    if (replica === undefined) return { type: 'refused', reason: `partition ${partition} has no replica here` };
+    if (!replica.speaksFor(from, node)) {
+      return { type: 'refused', reason: `replica ${from} of partition ${partition} does not live on ${node}` };
+    }
+    return replica.wantsSnapshot({ to, term, index });
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Records of a snapshot on their way from one node to another. Final like the records themselves; golden bytes in
+ * `test/storage/snapshot-chunk.test.ts`. Integers are big-endian.
+ *
+ * ```
+ *  0  u8   version (1)
+ *  1  u32  partition
+ *  5  u32  number of records
+ *     each: u16 key's length | u32 value's length | key | value
+ *     u32  CRC-32 of all that stands before it
+ * ```
+ *
+ * Each value is the stored record of area 0, with its own checksum over partition, key and content, whichever area it was read
+ * from and goes to. So what was verified at one end is verified again at the other.
+ */
+import { crc32 } from 'node:zlib';
+import type { PartitionId } from '../replica/ports.ts';
+import { SnapshotDamage, StorageDamage } from './damage.ts';
+import { valueKey } from './keys.ts';
+import { checksumBytes } from './sealing.ts';
+import { decodeValue } from './value-record.ts';
+
+const version = 1;
+const headerBytes = 9;
+const recordHeaderBytes = 6;
+
+export interface ChunkRecord {
+  readonly userKey: Buffer;
+  /** Sealed as in area 0. */
+  readonly value: Buffer;
+  /** Of the value that users put. */
+  readonly valueBytes: number;
+}
+
+/** Gathers the records of one chunk. */
+export class ChunkWriter {
+  readonly #partition: PartitionId;
+  readonly #parts: Buffer[] = [];
+  #records = 0;
+  #bytes = headerBytes + checksumBytes;
+
+  constructor(partition: PartitionId) {
+    this.#partition = partition;
+  }
+
+  get records(): number {
+    return this.#records;
+  }
+
+  /** Bytes of the chunk with a record of these sizes in it. */
+  bytesWith(userKey: Uint8Array, value: Uint8Array): number {
+    return this.#bytes + recordHeaderBytes + userKey.length + value.length;
+  }
+
+  /** `value` is copied: it may lie in memory that is used again. */
+  add(userKey: Buffer, value: Buffer): void {
+    const header = Buffer.allocUnsafe(recordHeaderBytes);
+    header.writeUInt16BE(userKey.length, 0);
+    header.writeUInt32BE(value.length, 2);
+    this.#parts.push(header, userKey, Buffer.from(value));
+    this.#records += 1;
+    this.#bytes = this.bytesWith(userKey, value);
+  }
+
+  finish(): Buffer {
+    const header = Buffer.allocUnsafe(headerBytes);
+    header[0] = version;
+    header.writeUInt32BE(this.#partition, 1);
+    header.writeUInt32BE(this.#records, 5);
+    const chunk = Buffer.concat([header, ...this.#parts, Buffer.alloc(checksumBytes)], this.#bytes);
+    chunk.writeUInt32BE(crc32(chunk.subarray(0, -checksumBytes)), chunk.length - checksumBytes);
+    return chunk;
+  }
+}
+
+/** All records, verified, in ascending order of their keys. Throws a SnapshotDamage. Views into `chunk`. */
+export function decodeChunk(partition: PartitionId, chunk: Buffer): readonly ChunkRecord[] {
+  const end = chunk.length - checksumBytes;
+  if (end < headerBytes) throw damaged(partition, `is cut short: ${chunk.length} bytes`);
+  if (crc32(chunk.subarray(0, end)) !== chunk.readUInt32BE(end)) throw damaged(partition, 'is corrupt');
+  if (chunk[0] !== version) throw damaged(partition, `has version ${chunk[0]}, known is ${version}`);
+  const found = chunk.readUInt32BE(1);
+  if (found !== partition) throw damaged(partition, `is one of partition ${found}`);
+  const records: ChunkRecord[] = [];
+  let at = headerBytes;
+  for (let left = chunk.readUInt32BE(5); left > 0; left -= 1) {
+    if (at + recordHeaderBytes > end) throw damaged(partition, 'ends within a record');
+    const keyAt = at + recordHeaderBytes;
+    const valueAt = keyAt + chunk.readUInt16BE(at);
+    const next = valueAt + chunk.readUInt32BE(at + 2);
+    if (next > end) throw damaged(partition, 'ends within a record');
+    const record = verified(partition, chunk.subarray(keyAt, valueAt), chunk.subarray(valueAt, next));
+    const previous = records.at(-1);
+    if (previous !== undefined && previous.userKey.compare(record.userKey) >= 0) {
+      throw damaged(partition, 'is out of the order of its keys');
+    }
+    records.push(record);
+    at = next;
+  }
+  if (at !== end) throw damaged(partition, 'has bytes after its records');
+  return records;
+}
+
+function verified(partition: PartitionId, userKey: Buffer, value: Buffer): ChunkRecord {
+  try {
+    const valueBytes = decodeValue(valueKey(partition, 0, userKey), value).value.length;
+    return { userKey, value, valueBytes };
+  } catch (error) {
+    if (!(error instanceof StorageDamage)) throw error;
+    throw new SnapshotDamage(`a snapshot's chunk holds what is no record: ${error.message}`, { cause: error });
+  }
+}
+
+function damaged(partition: PartitionId, problem: string): SnapshotDamage {
+  return new SnapshotDamage(`partition ${partition}: a snapshot's chunk ${problem}`);
+}

@@ -1,0 +1,120 @@
+/** The records of the state machine's database but values. Golden bytes in `test/storage/records.test.ts` hold these layouts still. */
+import type { MachineState } from '../kv/types.ts';
+import type { LogIndex } from '../raft/types.ts';
+import type { PartitionId, StoredConfiguration } from '../replica/ports.ts';
+import { partitionOfKey, RecordKind, type Area } from './keys.ts';
+import {
+  checksumBytes,
+  damagedRecord,
+  decodeNumbers,
+  decodeNumbersAndBody,
+  encodeNumbers,
+  unseal,
+  type EncodedRecord,
+  type Scratch,
+} from './sealing.ts';
+
+/** What the machine-state record says: all of a state but its values and its configuration. */
+export interface StateHead {
+  readonly machineState: MachineState;
+  /** Where the values are. */
+  readonly area: Area;
+  /**
+   * Index of the configuration record that belongs to it; undefined when there is none, and the group has the configuration that it
+   * was founded with. Named here so that a configuration that is lost, or an older one, is found out.
+   */
+  readonly configurationIndex: LogIndex | undefined;
+}
+
+/** A snapshot that is staged completely: what becomes of the group once it is installed. */
+export interface StagedSnapshot {
+  readonly machineState: MachineState;
+  /** Where its values are staged. */
+  readonly area: Area;
+  readonly configuration: StoredConfiguration | undefined;
+}
+
+const stateFields = 5;
+const headVersion = 2;
+const headFields = { 1: stateFields, 2: stateFields + 3 } as const;
+
+/** Version 1 had the machine state alone: area 0, and no configuration. */
+export function encodeMachineState(scratch: Scratch, partition: PartitionId, head: StateHead): EncodedRecord {
+  const { machineState, area, configurationIndex } = head;
+  const fields = [...fieldsOf(machineState), area, configurationIndex === undefined ? 0 : 1, configurationIndex ?? 0];
+  return encodeNumbers(scratch, partition, RecordKind.machineState, fields, { recordVersion: headVersion });
+}
+
+export function decodeMachineState(key: Buffer, value: Buffer): StateHead {
+  const what = (): string => 'machine state';
+  if (value[0] === 1) {
+    const fields = decodeNumbers(key, value, headFields[1], what);
+    return { machineState: machineStateOf(fields), area: 0, configurationIndex: undefined };
+  }
+  const fields = decodeNumbers(key, value, headFields[2], what, headVersion);
+  const [area, configured, index] = fields.slice(stateFields);
+  return {
+    machineState: machineStateOf(fields),
+    area: checkedFlag(key, what, area),
+    configurationIndex: checkedFlag(key, what, configured) === 1 ? (index as LogIndex) : undefined,
+  };
+}
+
+export function encodeConfigurationRecord(
+  scratch: Scratch,
+  partition: PartitionId,
+  { index, body }: StoredConfiguration,
+): EncodedRecord {
+  return encodeNumbers(scratch, partition, RecordKind.configuration, [index], { body });
+}
+
+export function decodeConfigurationRecord(key: Buffer, value: Buffer): StoredConfiguration {
+  const { fields, body } = decodeNumbersAndBody(key, value, 1, () => 'configuration');
+  return { index: fields[0] as LogIndex, body };
+}
+
+/** An empty body says that the snapshot has no configuration of its own: those of entries are never empty. */
+export function encodeStagedSnapshot(
+  scratch: Scratch,
+  partition: PartitionId,
+  { machineState, area, configuration }: StagedSnapshot,
+): EncodedRecord {
+  const fields = [...fieldsOf(machineState), area, configuration?.index ?? 0];
+  const options = configuration === undefined ? {} : { body: configuration.body };
+  return encodeNumbers(scratch, partition, RecordKind.stagedSnapshot, fields, options);
+}
+
+export function decodeStagedSnapshot(key: Buffer, value: Buffer): StagedSnapshot {
+  const what = (): string => 'staged snapshot';
+  const { fields, body } = decodeNumbersAndBody(key, value, stateFields + 2, what);
+  const [area, index] = fields.slice(stateFields);
+  return {
+    machineState: machineStateOf(fields),
+    area: checkedFlag(key, what, area),
+    configuration: body.length === 0 ? undefined : { index: index as LogIndex, body },
+  };
+}
+
+/** There while the area that is not live may hold anything: only keys from `from` on. */
+export function encodeUnswept(scratch: Scratch, partition: PartitionId, from: Uint8Array): EncodedRecord {
+  return encodeNumbers(scratch, partition, RecordKind.unswept, [], { body: from });
+}
+
+export function decodeUnswept(key: Buffer, value: Buffer): Buffer {
+  unseal(key, value, 1, () => 'sweeping mark');
+  return value.subarray(1, value.length - checksumBytes);
+}
+
+function fieldsOf({ appliedIndex, appliedTerm, logTime, keys, bytes }: MachineState): number[] {
+  return [appliedIndex, appliedTerm, logTime, keys, bytes];
+}
+
+function machineStateOf([appliedIndex = 0, appliedTerm = 0, logTime = 0, keys = 0, bytes = 0]: number[]): MachineState {
+  return { appliedIndex, appliedTerm, logTime, keys, bytes };
+}
+
+/** An area, or whether there is something. */
+function checkedFlag(key: Buffer, what: () => string, found: number | undefined): Area {
+  if (found === 0 || found === 1) return found;
+  throw damagedRecord(partitionOfKey(key), what(), `says ${found} where only 0 and 1 mean anything`);
+}

@@ -1,0 +1,63 @@
+/** What other nodes ask of a node that goes: what it has begun is answered, and it begins nothing that would not be. */
+import { expect, test } from 'vitest';
+import { PeerRequests, type PeerRequestsOptions } from '../../src/node/peer-requests.ts';
+import type { NodeId } from '../../src/replica/ports.ts';
+
+const n2 = 'n2' as NodeId;
+
+/** Forwarded requests, held until the test answers them. */
+class World {
+  readonly forwards: ((answer: unknown) => void)[] = [];
+  readonly left: NodeId[] = [];
+  readonly requests = new PeerRequests({
+    router: { handleForward: () => new Promise((resolve) => this.forwards.push(resolve)) },
+    host: { peerLeaving: (peer: NodeId) => this.left.push(peer), statuses: () => [] },
+  } as unknown as PeerRequestsOptions);
+}
+
+async function isSettled(promise: Promise<unknown>): Promise<boolean> {
+  let settled = false;
+  void promise.then(() => (settled = true));
+  await new Promise((resolve) => setImmediate(resolve));
+  return settled;
+}
+
+test('without anything under way it is drained at once', async () => {
+  await new World().requests.drain();
+});
+
+test('it is drained once all that was under way is answered', async () => {
+  const { requests, forwards } = new World();
+  const [one, other] = [requests.answer(n2, 'forward', 1), requests.answer(n2, 'forward', 2)];
+  const drained = requests.drain();
+  forwards[0]?.('first');
+  expect(await one).toBe('first');
+  expect(await isSettled(drained)).toBe(false);
+  forwards[1]?.('second');
+  expect(await other).toBe('second');
+  expect(await isSettled(drained)).toBe(true);
+});
+
+test('a request that fails is no longer under way either', async () => {
+  const { requests } = new World();
+  const unknown = requests.answer(n2, 'sing', null);
+  const drained = requests.drain();
+  await expect(unknown).rejects.toThrow('no request of kind "sing"');
+  await drained;
+});
+
+test('a request that is forwarded to it from then on is refused, and certainly not begun', async () => {
+  const { requests, forwards } = new World();
+  void requests.drain();
+  const refused = requests.answer(n2, 'forward', 1);
+  expect(forwards).toEqual([]);
+  expect(await refused).toMatchObject({ type: 'shutting_down' });
+  // How it stands is told to the end.
+  expect(await requests.answer(n2, 'status', null)).toBeDefined();
+});
+
+test('the word of another that it leaves is noted', async () => {
+  const { requests, left } = new World();
+  expect(await requests.answer(n2, 'leaving', null)).toBeNull();
+  expect(left).toEqual([n2]);
+});
