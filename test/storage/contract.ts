@@ -38,7 +38,7 @@ export function storageContract(name: string, makeHarness: () => StorageHarness)
 
     beforeEach(async () => {
       harness = makeHarness();
-      storage = await harness.open();
+      storage = await harness.open({ stateFlushDelayMs: 5 });
     });
     afterEach(() => harness.cleanUp());
 

@@ -43,7 +43,7 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
     let storage: Storage;
     beforeEach(async () => {
       harness = makeHarness();
-      storage = await harness.open();
+      storage = await harness.open({ stateFlushDelayMs: 5 });
       await fillGroup(storage);
     });
     afterEach(() => harness.cleanUp());
@@ -142,7 +142,7 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
     let source: Storage;
     beforeEach(async () => {
       harness = makeHarness();
-      source = await harness.open();
+      source = await harness.open({ stateFlushDelayMs: 5 });
       await fillGroup(source);
     });
     afterEach(() => harness.cleanUp());
@@ -192,7 +192,7 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
     test('an empty replica takes over state, configuration and place in the log', async () => {
       const transfer = await transferOf(500, 2000);
       expect(transfer.chunks.length).toBeGreaterThan(10);
-      let target = await harness.open();
+      let target = await harness.open({ stateFlushDelayMs: 5 });
       await stage(target, p1, transfer);
       expect(target.group(p1).machineState.appliedIndex).toBe(0);
       const done = append(target, installOf(p1, transfer, entries(9, 10, 2)));
@@ -217,7 +217,7 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
 
     test('what was there before gives way, log and state, staged changes included; what follows goes on from there', async () => {
       const transfer = await transferOf(3);
-      let target = await harness.open();
+      let target = await harness.open({ stateFlushDelayMs: 5 });
       await append(target, logWrite(p1, { hardState: hardState(1), entries: entries(1, 20, 1) }));
       target.stageState(p1, [put('a', 'old'), put('k1', 'old')], stateOf({}, 5), configurationOf(2));
       await settled(target);
@@ -246,7 +246,7 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
     });
 
     test('one snapshot after the other is installed, and nothing of the one before shows through', async () => {
-      let target = await harness.open();
+      let target = await harness.open({ stateFlushDelayMs: 5 });
       const keys = ['k0', 'k4', 'a', 'b', 'c'];
       for (let round = 0; round < 4; round += 1) {
         const values: Record<string, string> =
@@ -270,7 +270,7 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
     test('a transfer that was begun and given up leaves nothing, before and after reopening', async () => {
       const transfer = await transferOf(2);
       const abandoned = await transferOf(40);
-      let target = await harness.open();
+      let target = await harness.open({ stateFlushDelayMs: 5 });
       await stage(target, p1, abandoned);
       await stage(target, p1, abandoned);
       target = await harness.reopen();
@@ -290,7 +290,7 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
 
     test('a chunk that comes twice counts once; one that is missing is missed', async () => {
       const transfer = await transferOf(100, 1000);
-      const target = await harness.open();
+      const target = await harness.open({ stateFlushDelayMs: 5 });
       const [first, ...rest] = transfer.chunks;
       await expect(stage(target, p1, { ...transfer, chunks: rest })).rejects.toMatchObject({ name: 'SnapshotDamage' });
       const twice = [first ?? Buffer.alloc(0), ...transfer.chunks.slice(0, 2), ...transfer.chunks.slice(1)];
@@ -301,7 +301,7 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
 
     test('a chunk that does not verify is refused whole, one of another group too', async () => {
       const transfer = await transferOf(2);
-      const target = await harness.open();
+      const target = await harness.open({ stateFlushDelayMs: 5 });
       await target.beginSnapshot(p1);
       await target.beginSnapshot(p2);
       const turned = Buffer.from(transfer.chunks[0] ?? []);
@@ -317,10 +317,10 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
 
     test('only what was staged, completely and for this very point, is installed', async () => {
       const transfer = await transferOf(2);
-      const target = await harness.open();
+      const target = await harness.open({ stateFlushDelayMs: 5 });
       await expect(target.stageSnapshotChunk(p1, transfer.chunks[0] ?? Buffer.alloc(0))).rejects.toThrow('begin one');
       expect(() => target.appendLog(installOf(p1, transfer), nothing)).toThrow('no complete snapshot is staged');
-      const other = await harness.open();
+      const other = await harness.open({ stateFlushDelayMs: 5 });
       await stage(other, p1, transfer);
       const beyond = logWrite(p1, { install: [9, 1] });
       expect(() => other.appendLog(beyond, nothing)).toThrow('staged is the snapshot of 8, not of 9');
@@ -328,7 +328,7 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
 
     test('closing writes a chunk that waits, and ends what needs more than that', async () => {
       const transfer = await transferOf(2);
-      const target = await harness.open();
+      const target = await harness.open({ stateFlushDelayMs: 5 });
       await target.beginSnapshot(p1);
       const staged = target.stageSnapshotChunk(p1, transfer.chunks[0] ?? Buffer.alloc(0));
       const snapshot = target.openSnapshot(p1);
