@@ -1,5 +1,5 @@
 /** One request on its way to a leader: what it has met so far, and what to say when its time runs out. */
-import { beginSearch, type LeaderSearch } from './leader-search.ts';
+import { nothingRefuted, type LeaderSearch } from './leader-search.ts';
 import type { KvOutcome, KvRequest, PartitionDescriptor, RequestOptions } from './types.ts';
 
 export interface Journey extends LeaderSearch {
@@ -11,8 +11,18 @@ export interface Journey extends LeaderSearch {
   refusal: KvOutcome | undefined;
 }
 
+/** Field by field: one `...beginSearch()` here, for every request, took V8 a tenth of a put's processor time. */
 export function beginJourney(request: KvRequest, options: RequestOptions, partition: PartitionDescriptor): Journey {
-  return { ...beginSearch(partition), request, options, mayApply: false, refusal: undefined };
+  return {
+    partition,
+    refutedTerm: nothingRefuted,
+    waitUntil: undefined,
+    asked: 0,
+    request,
+    options,
+    mayApply: false,
+    refusal: undefined,
+  };
 }
 
 /** What is true of the request when nothing more is tried. **Safety**: a write that someone may still apply is `unknown`. */

@@ -16,8 +16,11 @@ export interface LeaderSearch {
   asked: number;
 }
 
+/** Below every term, and below a guess's. */
+export const nothingRefuted = -1;
+
 export function beginSearch(partition: PartitionDescriptor): LeaderSearch {
-  return { partition, refutedTerm: -1, waitUntil: undefined, asked: 0 };
+  return { partition, refutedTerm: nothingRefuted, waitUntil: undefined, asked: 0 };
 }
 
 /** What follows an attempt that brought no outcome and certainly no effect. */
