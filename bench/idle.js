@@ -52,11 +52,11 @@ async function measureIdle(partitions, { settle, seconds, settings }) {
     const before = cluster.nodes.map(({ pid }) => cpuSeconds([pid]));
     await sleep(seconds * 1000);
     const elapsed = (performance.now() - startedAt) / 1000;
-    const nodes = cluster.nodes.map(({ nodeId, pid }, i) => ({
-      node: nodeId,
-      percent: ((cpuSeconds([pid]) - before[i]) / elapsed) * 100,
-      residentMiB: residentMemoryMiB(pid),
-    }));
+    const nodes = cluster.nodes.map(({ nodeId, pid }, i) => {
+      const { own, mapped } = residentMemoryMiB(pid);
+      const percent = ((cpuSeconds([pid]) - before[i]) / elapsed) * 100;
+      return { node: nodeId, percent, residentMiB: own + mapped };
+    });
     return { partitions, nodes };
   } finally {
     await close();

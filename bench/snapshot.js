@@ -4,10 +4,11 @@
  *   npm run bench -- snapshot [--gib 1] [--value-bytes 4096] [--state-mib 64] [--rate 500] [--seconds 20]
  *                             [--partitions 12] [--settings JSON] [--out FILE]
  *
- * Three nodes; the one that leads least is killed. Then `--gib` of values are written over `--state-mib` of keys, so the
- * state stays bounded and the log goes far beyond what is kept. The node is started again. Meanwhile, and for `--seconds`
+ * Three nodes that hold `--state-mib` of keys; the one that leads least is killed. Then `--gib` of values are written over the
+ * same keys, so the state stays bounded and the log goes far beyond what is kept. The node is started again. Meanwhile, and for `--seconds`
  * before the kill, before the start, and after the node has caught up, other keys are put at a fixed rate; latency counts
- * from when a put was to be sent. Memory is what a node resides in: the highest of a phase.
+ * from when a put was to be sent. Memory is the highest of a phase: a node's own, and beside it the pages of files that it
+ * has mapped, which the kernel may take back.
  */
 import {
   LeaderMap,
@@ -24,7 +25,7 @@ import { parseFlags, sleep, Table, writeReport } from './lib/report.js';
 import { startFlotilla } from './lib/targets.js';
 
 const MiB = 2 ** 20;
-/** Under the foreground's load, until V8 has compiled what it runs through. */
+/** Under the foreground's load, until the nodes rest from what was written before. */
 const warmUpMs = 10_000;
 /** After a kill or a flood: elections, compactions and the collector come to rest. */
 const settleMs = 5000;
@@ -50,6 +51,7 @@ export async function snapshot(args) {
     const leaders = await LeaderMap.read(cluster);
     const ids = partitions.map(({ id }) => id);
     const keys = keysIn(partitions, ids, { count: 1000, prefix: 'foreground' });
+    await writeFlood(leaders, { ...flags, gib: flags['state-mib'] / 1024 });
     foreground = new PacedLoad({ leaders, keys, rate: flags.rate, valueBytes: flags['value-bytes'] });
     await sleep(warmUpMs);
     const phases = new Phases(cluster, foreground);
@@ -99,7 +101,7 @@ class Phases {
       ['worst', 9],
       ['again', 5],
       ['failed'],
-      ...cluster.nodes.map(({ nodeId }) => [`${nodeId} peak`, 10]),
+      ...cluster.nodes.map(({ nodeId }) => [`${nodeId} peak`, 13]),
     ]);
   }
 
@@ -124,24 +126,26 @@ class Phases {
       ...[p50Ms, p99Ms, maxMs].map((ms) => `${ms.toFixed(1)} ms`),
       again,
       failed,
-      ...[...peaks.values()].map((peak) => `${peak.toFixed(0)} MiB`),
+      ...[...peaks.values()].map(({ own, mapped }) => `${own.toFixed(0)}+${mapped.toFixed(0)} MiB`),
     ]);
   }
 
   /** The node that was away has no memory right before: it is compared with itself before the kill. */
   compared(victim) {
     const { 'three nodes': before, 'two nodes': down, return: during, after } = this.results;
-    const extraMiB = Object.fromEntries(
-      this.#cluster.nodes.map(({ nodeId }) => {
-        const usual = nodeId === victim.nodeId ? before.peaksMiB[nodeId] : down.peaksMiB[nodeId];
-        return [nodeId, Math.max(during.peaksMiB[nodeId], after.peaksMiB[nodeId]) - usual];
-      }),
-    );
+    const extra = (kind) =>
+      Object.fromEntries(
+        this.#cluster.nodes.map(({ nodeId }) => {
+          const usual = nodeId === victim.nodeId ? before.peaksMiB[nodeId] : down.peaksMiB[nodeId];
+          return [nodeId, Math.max(during.peaksMiB[nodeId][kind], after.peaksMiB[nodeId][kind]) - usual[kind]];
+        }),
+      );
     return {
       p99Ratio: during.p99Ms / before.p99Ms,
       p99RatioToTwoNodes: during.p99Ms / down.p99Ms,
       p99RatioAfter: after.p99Ms / before.p99Ms,
-      extraMiB,
+      extraMiB: extra('own'),
+      extraMappedMiB: extra('mapped'),
     };
   }
 }
@@ -159,13 +163,14 @@ async function writeFlood(leaders, flags) {
   return { puts: count, keys, ...result };
 }
 
-function printSummary({ victim, caughtUpMs, elections, p99Ratio, p99RatioToTwoNodes, p99RatioAfter, extraMiB }) {
-  const extra = Object.entries(extraMiB).map(([nodeId, mib]) => `${nodeId} ${mib.toFixed(0)} MiB`);
+function printSummary(summary) {
+  const { victim, caughtUpMs, elections, p99Ratio, p99RatioToTwoNodes, p99RatioAfter } = summary;
+  const perNode = (extra) => Object.entries(extra).map(([nodeId, mib]) => `${nodeId} ${mib.toFixed(0)} MiB`);
   console.log(
     `\n${victim} had caught up ${(caughtUpMs / 1000).toFixed(1)} s after its start\n` +
       `  p99 during it  ${p99Ratio.toFixed(2)} times that of three nodes, ` +
       `${p99RatioToTwoNodes.toFixed(2)} times that of two; after it ${p99RatioAfter.toFixed(2)} times\n` +
-      `  extra memory   ${extra.join(', ')}\n` +
+      `  extra memory   ${perNode(summary.extraMiB).join(', ')}; mapped files ${perNode(summary.extraMappedMiB).join(', ')}\n` +
       `  elections      ${elections}`,
   );
 }

@@ -24,15 +24,19 @@ export function peakMemoryMiB(pids) {
   return Math.max(...peaks) / 1024;
 }
 
-/** 0 for a process that has ended. */
+/**
+ * What a process resides in, 0 for one that has ended. `own` is its heap, buffers and caches; `mapped` are pages of files:
+ * the program, and tables that LevelDB maps to read them, which the kernel takes back whenever it wants the memory.
+ */
 export function residentMemoryMiB(pid) {
   let status;
   try {
     status = readFileSync(`/proc/${pid}/status`, 'utf8');
   } catch {
-    return 0;
+    return { own: 0, mapped: 0 };
   }
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
+  const of = (name) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) / 1024;
+  return { own: of('RssAnon'), mapped: of('RssFile') };
 }
 
 /** Looks at the nodes' resident memory every 20 ms and keeps the highest of each. A node may be started again meanwhile. */
@@ -47,7 +51,7 @@ export class MemoryWatch {
     this.#timer = setInterval(() => this.#look(), 20);
   }
 
-  /** Highest by node id, in MiB, since the start of the watch. */
+  /** Highest `own` and highest `mapped` by node id, in MiB, since the start of the watch. */
   stop() {
     clearInterval(this.#timer);
     this.#look();
@@ -56,7 +60,9 @@ export class MemoryWatch {
 
   #look() {
     for (const { nodeId, pid } of this.#nodes) {
-      this.#peaks.set(nodeId, Math.max(this.#peaks.get(nodeId) ?? 0, residentMemoryMiB(pid)));
+      const now = residentMemoryMiB(pid);
+      const peak = this.#peaks.get(nodeId) ?? now;
+      this.#peaks.set(nodeId, { own: Math.max(peak.own, now.own), mapped: Math.max(peak.mapped, now.mapped) });
     }
   }
 }
