@@ -12,6 +12,7 @@ const lastFile = /\/test\/process\/crash\.test\.ts$/;
 const alone = [
   'test/*.test.ts',
   'test/{cli,process}/*.test.ts',
+  'test/history/cli.test.ts',
   'test/sim/simulation.test.ts',
   'test/storage/install.test.ts',
 ];
