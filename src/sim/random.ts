@@ -73,6 +73,8 @@ export class Random {
 
   /** Lower-case hex digits. */
   hex(digits: number): string {
-    return Array.from({ length: digits }, () => Math.floor(this.next() * 16).toString(16)).join('');
+    let text = '';
+    while (text.length < digits) text += '0123456789abcdef'.charAt(this.next() * 16);
+    return text;
   }
 }

@@ -19,7 +19,8 @@ function memoryNetwork(): ContractNetwork {
     start: (nodes) => Promise.resolve(new Map([...nodes].map(([nodeId, witness]) => [nodeId, join(nodeId, witness)]))),
     kill: (nodeId) => Promise.resolve(running.get(nodeId)?.close()),
     restart: (nodeId, witness) => Promise.resolve(join(nodeId, witness)),
-    slowBulk: ({ from, to }) => network.setLink({ from, to }, { bulkDelayMs: 50 }),
+    // Longer than a machine that others keep busy takes to encode two dozen mebibytes.
+    slowBulk: ({ from, to }) => network.setLink({ from, to }, { bulkDelayMs: 250 }),
     stop: () => Promise.resolve(running.forEach((transport) => transport.close())),
   };
 }
