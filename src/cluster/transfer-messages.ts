@@ -54,6 +54,7 @@ export function decodeTransferAnswer(
       return decodeNotLeader(partition, payload['hint']);
     case 'refused':
     case 'no_leader':
+    case 'not_moved':
     case 'unknown':
       return typeof detail === 'string' ? { type, partition, detail } : undefined;
     default:

@@ -219,6 +219,11 @@ export class Raft implements RaftCore {
     return result;
   }
 
+  toldToTakeOver(replica: ReplicaId): boolean {
+    const { role } = this.#member;
+    return role.name === 'leader' && role.told.has(replica);
+  }
+
   changeConfiguration(change: ConfigurationChange): ChangeResult {
     const member = this.#member;
     if (member.role.name !== 'leader') return { type: 'not_leader', leader: leaderOf(member) };

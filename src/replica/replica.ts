@@ -17,6 +17,7 @@ import type {
   RaftStatus,
   ReadState,
   ReplicaId,
+  Term,
   TransferResult,
 } from '../raft/types.ts';
 import { applyCommand, applyNoop } from '../kv/machine.ts';
@@ -29,7 +30,7 @@ import { configurationOf } from './founding.ts';
 import { LogClock } from './log-clock.ts';
 import { LogSizes } from './log-sizes.ts';
 import { MemberHosts } from './member-hosts.ts';
-import type { ReplicaOptions, ReplicaOutcome } from './options.ts';
+import type { ReplicaOptions, ReplicaOutcome, TransferStanding } from './options.ts';
 import { PendingProposals, PendingReads } from './pending.ts';
 import type { LeaderHint, NodeId, PartitionId, Storage, StoredConfiguration } from './ports.ts';
 import type { SnapshotId } from './snapshot-messages.ts';
@@ -156,6 +157,15 @@ export class Replica {
     const result = this.#raft.transferLeadership(to);
     this.#options.wake();
     return result;
+  }
+
+  /** What has become of a transfer to `nodeId` that began here in `term`. */
+  transferStanding(nodeId: NodeId, term: Term): TransferStanding {
+    const { role, term: current, transferee } = this.#raft.status();
+    if (role !== 'leader' || current !== term) return 'in_doubt';
+    const members = this.#membersOn(nodeId);
+    if (members.includes(transferee)) return 'under_way';
+    return members.some((to) => this.#raft.toldToTakeOver(to)) ? 'in_doubt' : 'given_up';
   }
 
   /** The transfer of a snapshot to `replica` has ended, well or not. */
