@@ -35,10 +35,10 @@ import { PendingProposals, PendingReads } from './pending.ts';
 import type { LeaderHint, NodeId, PartitionId, Storage, StoredConfiguration } from './ports.ts';
 import type { SnapshotId } from './snapshot-messages.ts';
 import type { SnapshotWanted } from './snapshot-receiver.ts';
-import type { StagedSnapshot } from './snapshot-reception.ts';
+import type { InstallOutcome, StagedSnapshot } from './snapshot-reception.ts';
 
 interface Installing extends StagedSnapshot {
-  readonly done: (result: 'installed' | 'not_needed') => void;
+  readonly done: (result: InstallOutcome) => void;
 }
 
 interface Proposed {
@@ -74,6 +74,7 @@ export class Replica {
   #stalled = false;
   #onInstalled: () => void = () => undefined;
   #removed = false;
+  #stopped = false;
   /** Nodes whose processes are gone. */
   #gone: NodeId[] = [];
   readonly #earlyCampaign: EarlyCampaign;
@@ -188,8 +189,9 @@ export class Replica {
     return this.#hosts.accepts(replicaId, nodeId);
   }
 
-  /** Takes over a snapshot whose state is staged and complete. Resolves once it is durable, or found not to be needed. */
-  install(staged: StagedSnapshot): Promise<'installed' | 'not_needed'> {
+  /** Takes over a snapshot whose state is staged and complete. Resolves once it is durable, or certain that it will not be. */
+  install(staged: StagedSnapshot): Promise<InstallOutcome> {
+    if (this.#stopped) return Promise.resolve('stopped');
     return new Promise((done) => {
       this.#installs.push({ ...staged, done });
       this.#options.wake();
@@ -300,7 +302,8 @@ export class Replica {
 
   /** The node stops: whoever waits learns what is true now. */
   stop(): void {
-    for (const { done } of this.#installs.splice(0)) done('not_needed');
+    this.#stopped = true;
+    for (const { done } of this.#installs.splice(0)) done('stopped');
     this.#earlyCampaign.cancel();
     for (const proposal of this.#proposals) proposal.answer(notLeader);
     this.#proposals = [];
