@@ -161,6 +161,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   handOver(): Promise<void> {
     const { map, nodeId, transport, clock, config } = this.#options;
     const { raft } = config;
+    for (const replica of this.#hosted.all()) replica.standBack();
     return handOver({
       clock,
       transport,

@@ -97,6 +97,8 @@ export interface Member {
   electionTimeout: number;
   /** Silent: time stands still for it until something happens. */
   quiesced: boolean;
+  /** Its node is about to stop: others are to lead. */
+  standsBack: boolean;
   /** A committed configuration has left it out: it never votes, asks or leads again. */
   removed: boolean;
   /** For the next Ready: may go at once. */

@@ -16,6 +16,7 @@ import {
   handleVoteResponse,
   isLeaderAlive,
   isVoter,
+  leavesItToOthers,
   refusePreVote,
   tickElection,
 } from './election.ts';
@@ -96,7 +97,7 @@ export class Raft implements RaftCore {
 
   campaign(): void {
     wake(this.#member);
-    campaign(this.#member);
+    if (!leavesItToOthers(this.#member)) campaign(this.#member);
     this.#invariants.check(this.#member);
   }
 
@@ -253,6 +254,10 @@ export class Raft implements RaftCore {
     this.#invariants.check(member);
   }
 
+  standBack(): void {
+    this.#member.standsBack = true;
+  }
+
   wake(): void {
     wake(this.#member);
   }
@@ -309,6 +314,7 @@ function newMember(options: RaftOptions): Member {
     electionElapsed: 0,
     electionTimeout: 0,
     quiesced: false,
+    standsBack: false,
     // What is applied is committed: the word that it was removed must not be lost with the process that heard it.
     removed: leavesOut(configuration.configuration, replicaId),
     messages: [],

@@ -367,6 +367,8 @@ export interface RaftCore {
   readonly leaderIsGone: boolean;
   /** This node stood still for so long that its leadership can't be relied on any more: steps down. */
   stalled(): void;
+  /** The node is about to stop: from now on this member campaigns only when nobody else has won for a long time. */
+  standBack(): void;
   /** Ends the silence of a quiesced group: contact to a member was lost or made. */
   wake(): void;
   /** Forgets the log up to and with `through`, which is applied, and whose state is durable. */

@@ -151,6 +151,11 @@ export class Replica {
     this.#options.wake();
   }
 
+  /** The node is about to stop: this replica leads on, but is elected only where nobody else can be. */
+  standBack(): void {
+    this.#raft.standBack();
+  }
+
   /** Begins to hand leadership to the replica on `nodeId`. */
   transferLeadership(nodeId: NodeId): TransferResult {
     const [to] = this.#membersOn(nodeId);

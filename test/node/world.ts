@@ -17,6 +17,7 @@ import type { World } from '../../src/sim/world.ts';
 export const p1 = 1 as PartitionId;
 
 const seed = 1;
+const connectedWithinMs = 500;
 const quality = {
   delayMsMin: 0.1,
   delayMsMax: 0.5,
@@ -52,6 +53,8 @@ export class Nodes {
     const nodes = new Nodes(options);
     for (const node of nodes.#nodes) node.start();
     await nodes.until(() => nodes.#nodes.every((node) => node.facade()?.readiness().ready === true));
+    // By now everyone is connected to everyone.
+    await nodes.run(connectedWithinMs);
     return nodes;
   }
 
