@@ -4,7 +4,8 @@
  * No safety rests on it: the target still has to win an election. What it promises is a true answer
  * - `not_found`, `refused` and `no_leader` mean that certainly nothing was begun: a move is tried again only after an answer
  *   or failure that rules it out, and `Move.begun` is set before anyone is asked who might begin it.
- * - `not_moved` is the word of the leader that gave it up, still leads in the same term, and never told the target to campaign.
+ * - `not_moved` is the word of the leader that did not begin it for now; or that gave it up, still leads in the same term, and
+ *   never told the target to campaign.
  * - `done` is the word of a leader, or of a replica that heard from the target as its leader.
  * - A move is begun once. While a hand-over runs the partition takes no writes, so one whose target is gone is not repeated.
  * - No caller waits past its deadline: one bound lies around everything.
@@ -149,7 +150,8 @@ export class LeaderTransfers {
         return { type: 'not_leader', partition: id, hint: known?.nodeId === nodeId ? undefined : known };
       }
       case 'refused':
-        return { type: 'refused', partition: id, detail: local.detail };
+      case 'not_moved':
+        return { type: local.type, partition: id, detail: local.detail };
       default:
         return unreachable(local);
     }

@@ -89,6 +89,8 @@ export type LocalTransfer =
   | { readonly type: 'started'; readonly term: Term }
   | { readonly type: 'done' }
   | { readonly type: 'not_leader' }
+  /** Nothing was begun: not now. */
+  | { readonly type: 'not_moved'; readonly detail: string }
   | { readonly type: 'refused'; readonly detail: string };
 
 /** What came of moving a partition's leadership. */
@@ -99,7 +101,7 @@ export type TransferOutcome =
   /** The node has no replica of it that votes: nothing was begun. */
   | { readonly type: 'refused'; readonly partition: PartitionId; readonly detail: string }
   | { readonly type: 'no_leader'; readonly partition: PartitionId; readonly detail: string }
-  /** The target could not be brought to take over, and will not on this account: asked again later, it may go well. */
+  /** The target is about to stop or could not be brought to take over, and will not on this account. Later it may go well. */
   | { readonly type: 'not_moved'; readonly partition: PartitionId; readonly detail: string }
   /** It was begun and did not come to its end in time: it may yet. */
   | { readonly type: 'unknown'; readonly partition: PartitionId; readonly detail: string };

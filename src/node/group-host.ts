@@ -139,15 +139,18 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
 
   transferLeadership(partition: PartitionId, to: NodeId): LocalTransfer {
     const replica = this.#hosted.replica(partition);
-    const result = replica?.transferLeadership(to);
-    if (replica === undefined || result === undefined || result.type === 'not_leader') return { type: 'not_leader' };
+    if (replica?.leader()?.nodeId !== this.#options.nodeId) return { type: 'not_leader' };
+    // It would not take over, and nothing would be written until that is given up.
+    if (this.#leaving.has(to)) return { type: 'not_moved', detail: `${to} is about to stop` };
+    const result = replica.transferLeadership(to);
     switch (result.type) {
       case 'refused':
         return { type: 'refused', detail: result.reason };
       case 'started':
         return { type: 'started', term: replica.status().term };
       case 'done':
-        return result;
+      case 'not_leader':
+        return { type: result.type };
       default:
         return unreachable(result);
     }

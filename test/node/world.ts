@@ -1,8 +1,8 @@
 /** A few whole nodes on the simulator's virtual time. Network and disks do nothing wrong by themselves. */
 import { defaults } from '../../src/config.ts';
 import { buildPartitionMap } from '../../src/cluster/partition-map.ts';
-import type { TransferOutcome } from '../../src/cluster/types.ts';
-import type { NodeId, PartitionId, ReplicaDescriptor } from '../../src/replica/ports.ts';
+import type { KvOutcome, TransferOutcome } from '../../src/cluster/types.ts';
+import type { NodeId, PartitionId } from '../../src/replica/ports.ts';
 import type { Replica } from '../../src/replica/replica.ts';
 import { SimDisk } from '../../src/sim/disk.ts';
 import { Network } from '../../src/sim/network.ts';
@@ -44,6 +44,8 @@ export interface NodesOptions {
 
 export class Nodes {
   readonly network: Network;
+  /** What nodes ask of each other besides Raft: `n1>n2 leaving`. */
+  readonly asked: string[] = [];
   readonly #world: World;
   readonly #nodes: readonly SimNode[];
   #broken: unknown;
@@ -72,6 +74,7 @@ export class Nodes {
     const random = (stream: string): Random => new Random(seed, stream);
     const map = buildPartitionMap(bootstrap);
     this.network = new Network({ scheduler, trace, random, config: config.transport, quality, encoded: false });
+    this.#listen();
     this.#world = {
       seed,
       config,
@@ -85,6 +88,21 @@ export class Nodes {
       violated: (violation) => (this.#broken ??= violation),
     };
     this.#nodes = names.map((nodeId, number) => this.#machine(nodeId, number));
+  }
+
+  #listen(): void {
+    const { network, asked } = this;
+    const attach = network.attach.bind(network);
+    network.attach = (endpoint) => {
+      const transport = attach(endpoint);
+      return {
+        ...transport,
+        request: (to, kind, ...rest) => {
+          asked.push(`${endpoint.nodeId}>${to} ${kind}`);
+          return transport.request(to, kind, ...rest);
+        },
+      };
+    };
   }
 
   #machine(nodeId: NodeId, number: number): SimNode {
@@ -125,9 +143,14 @@ export class Nodes {
     return replica;
   }
 
-  /** Where the partition's replicas were founded. */
-  get members(): readonly ReplicaDescriptor[] {
-    return this.#world.map.partition(p1)?.replicas ?? [];
+  /** Nodes on which the partition was founded, in the order of their replicas, which is 1, 2, 3. */
+  get members(): readonly NodeId[] {
+    return this.#world.map.partition(p1)?.replicas.map(({ nodeId }) => nodeId) ?? [];
+  }
+
+  /** The other ones. */
+  get others(): readonly NodeId[] {
+    return this.#nodes.map(({ nodeId }) => nodeId).filter((nodeId) => !this.members.includes(nodeId));
   }
 
   now(): number {
@@ -168,5 +191,28 @@ export class Nodes {
     if (facade === undefined) throw new Error(`${at} is not up`);
     this.#world.scheduler.promisesMove();
     return facade.transferLeadership(p1, to as NodeId, facade.nowMs() + timeoutMs);
+  }
+
+  /** A linearizable read, through the node `at`. */
+  async get(at: string, timeoutMs = 5000): Promise<KvOutcome> {
+    this.#world.scheduler.promisesMove();
+    const deadlineAt = this.now() + timeoutMs;
+    return this.node(at).execute({ type: 'read', key: Buffer.from('k') }, { route: 'forward', deadlineAt, hops: 0 });
+  }
+
+  /** Lets time pass until `work` is done. */
+  async done<T>(work: Promise<T>, withinMs?: number): Promise<{ readonly outcome: T; readonly tookMs: number }> {
+    let settled: { readonly outcome: T } | undefined;
+    void work.then((outcome) => (settled = { outcome }));
+    const tookMs = await this.until(() => settled !== undefined, withinMs);
+    return { outcome: await work, tookMs };
+  }
+
+  /** `name` is asked to stop, and is held up a while before it is down: it waits for the answer of `by`. */
+  async leaveSlowly(name: string, by: string): Promise<void> {
+    this.network.block(name as NodeId, by as NodeId, false);
+    this.node(name).shutDown();
+    // The others were told.
+    await this.run(5);
   }
 }
