@@ -33,6 +33,8 @@ export const errorTable = {
   /** A bug or a broken node. A write that met it is `unknown`, so the table says so; reads say `not_applied`. */
   internal_error: kind(500, 'Something broke in this node', 'unknown', false),
   no_leader: kind(503, 'No leader can be reached', 'not_applied', true),
+  /** The one that was to lead is about to stop; or had not caught up, and the leader gave it up after an election timeout, as etcd does. */
+  leader_not_moved: kind(503, 'The leadership stayed where it is', 'not_applied', true),
   partition_stopped: kind(503, 'The partition has stopped', 'not_applied', true),
   shutting_down: kind(503, 'This node is shutting down', 'not_applied', true),
   outcome_unknown: kind(504, 'The outcome is not known', 'unknown', false),

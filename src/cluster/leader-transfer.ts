@@ -4,11 +4,14 @@
  * No safety rests on it: the target still has to win an election. What it promises is a true answer
  * - `not_found`, `refused` and `no_leader` mean that certainly nothing was begun: a move is tried again only after an answer
  *   or failure that rules it out, and `Move.begun` is set before anyone is asked who might begin it.
+ * - `not_moved` is the word of the leader that did not begin it for now; or that gave it up, still leads in the same term, and
+ *   never told the target to campaign.
  * - `done` is the word of a leader, or of a replica that heard from the target as its leader.
  * - A move is begun once. While a hand-over runs the partition takes no writes, so one whose target is gone is not repeated.
  * - No caller waits past its deadline: one bound lies around everything.
  */
 import { unreachable } from '../assert.ts';
+import type { Term } from '../raft/types.ts';
 import type { LimitsConfig } from '../config.ts';
 import type { Clock, LeaderHint, NodeId, PartitionId, Transport } from '../replica/ports.ts';
 import { bestHint, type Knowledge } from './best-leader.ts';
@@ -137,29 +140,54 @@ export class LeaderTransfers {
     const local = replicas.transferLeadership(id, move.to);
     switch (local.type) {
       case 'started':
+        move.begun = true;
+        return this.#awaitTarget(move, local.term);
       case 'done':
         move.begun = true;
-        return this.#awaitTarget(move);
+        return this.#awaitTarget(move, undefined);
       case 'not_leader': {
         const known = replicas.leader(id);
         return { type: 'not_leader', partition: id, hint: known?.nodeId === nodeId ? undefined : known };
       }
       case 'refused':
-        return { type: 'refused', partition: id, detail: local.detail };
+      case 'not_moved':
+        return { type: local.type, partition: id, detail: local.detail };
       default:
         return unreachable(local);
     }
   }
 
-  async #awaitTarget(move: Move): Promise<TransferOutcome> {
+  /** `begunIn`: the term of the transfer that is under way; undefined when the target leads already. */
+  async #awaitTarget(move: Move, begunIn: Term | undefined): Promise<TransferOutcome> {
     const { replicas, clock } = this.#ports;
     const { id } = move.partition;
     while (clock.monotonicMs() < move.deadlineAt) {
       const known = replicas.leader(id);
       if (known?.nodeId === move.to) return { type: 'done', partition: id, leader: move.to, term: known.term };
+      // While nobody leads, the target may be the one who is being elected.
+      const ended = known === undefined || begunIn === undefined ? undefined : this.#endedWithout(move, begunIn, known);
+      if (ended !== undefined) return ended;
       await this.#watch.wait(id);
     }
     return giveUp(move);
+  }
+
+  /** What is true when somebody else leads: undefined while the transfer is under way. */
+  #endedWithout(move: Move, begunIn: Term, { nodeId: leader }: LeaderHint): TransferOutcome | undefined {
+    const { id: partition } = move.partition;
+    const standing = this.#ports.replicas.transferStanding(partition, move.to, begunIn);
+    switch (standing) {
+      case 'under_way':
+        return undefined;
+      case 'given_up': {
+        const detail = `${move.to} did not catch up in time to lead partition ${partition}; ${leader} leads on`;
+        return { type: 'not_moved', partition, detail };
+      }
+      case 'in_doubt':
+        return unknown(move, `${move.to} did not take over partition ${partition} in time; ${leader} leads it`);
+      default:
+        return unreachable(standing);
+    }
   }
 
   async #ask(move: Move, hint: LeaderHint): Promise<TransferOutcome | Next> {
@@ -194,6 +222,7 @@ export class LeaderTransfers {
         return answer;
       case 'unknown':
       case 'refused':
+      case 'not_moved':
       case 'not_found':
         return answer;
       case 'not_leader':

@@ -30,6 +30,13 @@ export function decodeTransfer(payload: unknown): TransferRequest | undefined {
   return { partition, to, remainingMs };
 }
 
+/** The answer of a node that stops: it begins nothing, and soon leads nothing. Whoever asked looks on for the leader. */
+export function refuseTransfer(payload: unknown): Fields {
+  const asked = decodeTransfer(payload);
+  if (asked === undefined) return malformedTransfer;
+  return encodeTransferAnswer({ type: 'not_leader', partition: asked.partition, hint: undefined });
+}
+
 export function encodeTransferAnswer(answer: TransferAnswer): Fields {
   // Nobody known is `null` in msgpack, which knows no `undefined`.
   return answer.type === 'not_leader' ? { ...answer, hint: answer.hint ?? null } : { ...answer };
@@ -54,6 +61,7 @@ export function decodeTransferAnswer(
       return decodeNotLeader(partition, payload['hint']);
     case 'refused':
     case 'no_leader':
+    case 'not_moved':
     case 'unknown':
       return typeof detail === 'string' ? { type, partition, detail } : undefined;
     default:

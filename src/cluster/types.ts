@@ -1,5 +1,6 @@
 /** The words of routing: partitions, and what a request comes to. */
 import type { CommandResult, ValueRecord } from '../kv/types.ts';
+import type { TransferStanding } from '../replica/options.ts';
 import type { LeaderHint, NodeId, PartitionId, ReplicaDescriptor } from '../replica/ports.ts';
 import type { Term } from '../raft/types.ts';
 
@@ -79,13 +80,17 @@ export interface LocalReplicas {
 export interface LocalLeaderships {
   /** Begins to move the leadership of a partition that is led here. `refused` says why not, for people. */
   transferLeadership(partition: PartitionId, to: NodeId): LocalTransfer;
+  /** What has become of a transfer to `to` that was `started` here in `term`. */
+  transferStanding(partition: PartitionId, to: NodeId, term: Term): TransferStanding;
 }
 
 export type LocalTransfer =
   /** Under way: it has ended well once `LocalReplicas.leader` names the target. */
-  | { readonly type: 'started' }
+  | { readonly type: 'started'; readonly term: Term }
   | { readonly type: 'done' }
   | { readonly type: 'not_leader' }
+  /** Nothing was begun: not now. */
+  | { readonly type: 'not_moved'; readonly detail: string }
   | { readonly type: 'refused'; readonly detail: string };
 
 /** What came of moving a partition's leadership. */
@@ -96,6 +101,8 @@ export type TransferOutcome =
   /** The node has no replica of it that votes: nothing was begun. */
   | { readonly type: 'refused'; readonly partition: PartitionId; readonly detail: string }
   | { readonly type: 'no_leader'; readonly partition: PartitionId; readonly detail: string }
+  /** The target is about to stop or could not be brought to take over, and will not on this account. Later it may go well. */
+  | { readonly type: 'not_moved'; readonly partition: PartitionId; readonly detail: string }
   /** It was begun and did not come to its end in time: it may yet. */
   | { readonly type: 'unknown'; readonly partition: PartitionId; readonly detail: string };
 

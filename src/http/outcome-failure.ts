@@ -58,7 +58,7 @@ export function unknownOutcome({
 }
 
 export function unavailable(
-  code: 'no_leader' | 'partition_stopped' | 'overloaded',
+  code: 'no_leader' | 'leader_not_moved' | 'partition_stopped' | 'overloaded',
   detail: string,
   partition: number,
 ): Failure {

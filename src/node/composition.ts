@@ -140,7 +140,10 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
   return {
     facade,
     ready: host.ready,
-    handOver: () => hosted.handOver(),
+    handOver() {
+      facade.leave();
+      return hosted.handOver();
+    },
     replica: (partition) => hosted.replica(partition),
     async close() {
       facade.shutDown();

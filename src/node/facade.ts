@@ -34,6 +34,7 @@ export interface FacadeOptions {
 export class Facade implements NodeFacade {
   readonly nodeId: NodeId;
   readonly #options: FacadeOptions;
+  #leaving = false;
   #shuttingDown = false;
 
   constructor(options: FacadeOptions) {
@@ -70,7 +71,7 @@ export class Facade implements NodeFacade {
   }
 
   readiness(): Readiness {
-    if (this.#shuttingDown) return { ready: false, reasons: ['the node is shutting down'] };
+    if (this.#leaving) return { ready: false, reasons: ['the node is shutting down'] };
     return this.#options.host.readiness();
   }
 
@@ -81,8 +82,14 @@ export class Facade implements NodeFacade {
     return this.#options.transfers.transfer({ partition, to, deadlineAt });
   }
 
+  /** It is about to stop, and answers on: but whoever spreads requests over the nodes has to leave this one out. */
+  leave(): void {
+    this.#leaving = true;
+  }
+
   /** From now on nothing new is begun. */
   shutDown(): void {
+    this.leave();
     this.#shuttingDown = true;
   }
 

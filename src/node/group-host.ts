@@ -1,8 +1,9 @@
 /** All groups of this node: their replicas, one tick for all, one drive loop, and when the node is ready to serve. */
-import { assert } from '../assert.ts';
+import { assert, unreachable } from '../assert.ts';
 import type { Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
-import type { Message, ReplicaId } from '../raft/types.ts';
+import type { Message, ReplicaId, Term } from '../raft/types.ts';
+import type { TransferStanding } from '../replica/options.ts';
 import type { Clock, LeaderHint, NodeId, PartitionId, Storage, Transport } from '../replica/ports.ts';
 import { Replica } from '../replica/replica.ts';
 import type { PartitionMap } from '../cluster/partition-map.ts';
@@ -138,15 +139,32 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
 
   transferLeadership(partition: PartitionId, to: NodeId): LocalTransfer {
     const replica = this.#hosted.replica(partition);
-    const result = replica?.transferLeadership(to);
-    if (result === undefined || result.type === 'not_leader') return { type: 'not_leader' };
-    return result.type === 'refused' ? { type: 'refused', detail: result.reason } : result;
+    if (replica?.leader()?.nodeId !== this.#options.nodeId) return { type: 'not_leader' };
+    // It would not take over, and nothing would be written until that is given up.
+    if (this.#leaving.has(to)) return { type: 'not_moved', detail: `${to} is about to stop` };
+    const result = replica.transferLeadership(to);
+    switch (result.type) {
+      case 'refused':
+        return { type: 'refused', detail: result.reason };
+      case 'started':
+        return { type: 'started', term: replica.status().term };
+      case 'done':
+      case 'not_leader':
+        return { type: result.type };
+      default:
+        return unreachable(result);
+    }
+  }
+
+  transferStanding(partition: PartitionId, to: NodeId, term: Term): TransferStanding {
+    return this.#hosted.replica(partition)?.transferStanding(to, term) ?? 'in_doubt';
   }
 
   /** Before the node stops: others lead what it leads, as far as there are others. */
   handOver(): Promise<void> {
     const { map, nodeId, transport, clock, config } = this.#options;
     const { raft } = config;
+    for (const replica of this.#hosted.all()) replica.standBack();
     return handOver({
       clock,
       transport,

@@ -1,7 +1,8 @@
 /**
  * Before a node stops it hands over what it leads, so that nobody waits for an election timeout. First it tells the others
  * that it is leaving: from their answer on they send it no more requests, and ask it to lead nothing. A request that finds
- * no leader meanwhile waits for the next one where it came in.
+ * no leader meanwhile waits for the next one where it came in. Its own replicas stand back from elections (`Replica.standBack`), so
+ * that nothing comes back.
  */
 import type { Clock, NodeId, PartitionId, Transport } from '../replica/ports.ts';
 import type { Replica } from '../replica/replica.ts';

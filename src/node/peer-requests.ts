@@ -4,7 +4,9 @@ import type { Formation } from '../cluster/formation.ts';
 import type { LeaderTransfers } from '../cluster/leader-transfer.ts';
 import type { Router } from '../cluster/router.ts';
 import { encodeStatus } from '../cluster/status.ts';
+import { refuseTransfer } from '../cluster/transfer-messages.ts';
 import type { NodeId } from '../replica/ports.ts';
+import { refused } from '../replica/snapshot-messages.ts';
 import type { GroupHost } from './group-host.ts';
 
 export interface PeerRequestsOptions {
@@ -46,9 +48,10 @@ export class PeerRequests {
 
   #answer(from: NodeId, kind: string, payload: unknown): Promise<unknown> {
     const { router, transfers, host, formation } = this.#options;
+    const refusal = this.#closing ? refusalOf(kind, payload) : undefined;
+    if (refusal !== undefined) return Promise.resolve(refusal);
     switch (kind) {
       case 'forward':
-        if (this.#closing) return Promise.resolve(encodeOutcome({ type: 'shutting_down' }));
         return router.handleForward(payload);
       case 'leaving':
         host.peerLeaving(from);
@@ -67,5 +70,21 @@ export class PeerRequests {
       default:
         return Promise.reject(new Error(`this node knows no request of kind ${JSON.stringify(kind)}`));
     }
+  }
+}
+
+/** The answer of a node that begins nothing any more; undefined for what it still does, since it only tells or notes something. */
+function refusalOf(kind: string, payload: unknown): unknown {
+  switch (kind) {
+    case 'forward':
+      return encodeOutcome({ type: 'shutting_down' });
+    case 'transfer':
+      return refuseTransfer(payload);
+    case 'snapshot.begin':
+    case 'snapshot.chunk':
+    case 'snapshot.end':
+      return refused('the node stops');
+    default:
+      return undefined;
   }
 }

@@ -55,7 +55,7 @@ export function isVoter({ configurations, replicaId, removed }: Member): boolean
 
 /** The leader asks this member to take over (thesis 3.10): no pre-vote, and the others set stickiness aside. */
 export function handleTimeoutNow(member: Member): void {
-  if (!mayCampaign(member)) return;
+  if (!mayCampaign(member) || leavesItToOthers(member)) return;
   becomePreCandidate(member);
   askForVotes(member, { transfer: true });
 }
@@ -67,11 +67,31 @@ export function handleTimeoutNow(member: Member): void {
 export function tickElection(member: Member): void {
   member.durability.tick();
   member.electionElapsed++;
-  if (member.electionElapsed < member.electionTimeout) return;
+  if (member.electionElapsed < patience(member)) return;
   if (isVoter(member)) return campaign(member);
   if (member.removed) return;
   restartElectionTimer(member);
   askForPreVotes(member);
+}
+
+/**
+ * A member whose node is about to stop would only have to hand over what it wins. So it begins nothing by itself, and waits
+ * for the longest election timeout beyond its own before it asks: whoever else could win has asked by then, with this
+ * member's vote to be had as ever.
+ *
+ * That is a matter of order alone, and of how long there is no leader: safety rests on votes, which are given and counted by
+ * the same rules. And it does not depend on anything that could be wrong, such as who seems to be in reach, or leaves as
+ * well: where nobody else can win, because the others lag or all of them are about to stop, this one still asks in the end.
+ * Alone in its group it has nobody to wait for.
+ */
+export function leavesItToOthers({ standsBack, membership }: Member): boolean {
+  return standsBack && membership.voterPeers.length > 0;
+}
+
+/** Ticks without a leader after which it campaigns. */
+function patience(member: Member): number {
+  const { electionTimeout, limits } = member;
+  return leavesItToOthers(member) ? electionTimeout + limits.electionTicksMax : electionTimeout;
 }
 
 /**

@@ -56,6 +56,8 @@ export interface Leader {
   /** All others who receive the log. Its own place is `durability.durableIndex`. */
   readonly progress: Map<ReplicaId, Progress>;
   transfer: Transfer | undefined;
+  /** Told in this term to take over: each may yet, even where its transfer was given up, for the word may come late. */
+  readonly told: Set<ReplicaId>;
   /** Ticks since there was anything to do. */
   idleTicks: number;
   /** The term's no-op. What lies at or above it is of this term, what lies below is of earlier ones. */
@@ -95,6 +97,8 @@ export interface Member {
   electionTimeout: number;
   /** Silent: time stands still for it until something happens. */
   quiesced: boolean;
+  /** Its node is about to stop: others are to lead. */
+  standsBack: boolean;
   /** A committed configuration has left it out: it never votes, asks or leads again. */
   removed: boolean;
   /** For the next Ready: may go at once. */
@@ -198,6 +202,7 @@ export function becomeLeader(member: Member): Leader {
     name: 'leader',
     progress: new Map(member.membership.peers.map((peer) => [peer, newProgress(member, peer, termStartIndex)])),
     transfer: undefined,
+    told: new Set(),
     idleTicks: 0,
     termStartIndex,
     reads: new ReadRounds(),

@@ -16,6 +16,7 @@ import {
   handleVoteResponse,
   isLeaderAlive,
   isVoter,
+  leavesItToOthers,
   refusePreVote,
   tickElection,
 } from './election.ts';
@@ -96,7 +97,7 @@ export class Raft implements RaftCore {
 
   campaign(): void {
     wake(this.#member);
-    campaign(this.#member);
+    if (!leavesItToOthers(this.#member)) campaign(this.#member);
     this.#invariants.check(this.#member);
   }
 
@@ -219,6 +220,11 @@ export class Raft implements RaftCore {
     return result;
   }
 
+  toldToTakeOver(replica: ReplicaId): boolean {
+    const { role } = this.#member;
+    return role.name === 'leader' && role.told.has(replica);
+  }
+
   changeConfiguration(change: ConfigurationChange): ChangeResult {
     const member = this.#member;
     if (member.role.name !== 'leader') return { type: 'not_leader', leader: leaderOf(member) };
@@ -246,6 +252,10 @@ export class Raft implements RaftCore {
     wake(member);
     if (member.role.name === 'leader') becomeFollower(member, member.hardState.currentTerm, noReplica);
     this.#invariants.check(member);
+  }
+
+  standBack(): void {
+    this.#member.standsBack = true;
   }
 
   wake(): void {
@@ -304,6 +314,7 @@ function newMember(options: RaftOptions): Member {
     electionElapsed: 0,
     electionTimeout: 0,
     quiesced: false,
+    standsBack: false,
     // What is applied is committed: the word that it was removed must not be lost with the process that heard it.
     removed: leavesOut(configuration.configuration, replicaId),
     messages: [],

@@ -39,6 +39,7 @@ export function maybeTellTransferee(member: Member, role: Leader): void {
   const complete = isCaughtUp(member, role, transfer.to) && member.commitIndex === member.log.lastIndex;
   if (!complete && !planted('transfer-to-lagging')) return;
   transfer.told = true;
+  role.told.add(transfer.to);
   tellToCampaign(member, transfer.to);
 }
 

@@ -351,6 +351,11 @@ export interface RaftCore {
   applied(index: LogIndex): void;
   /** Hands leadership to another voter (thesis 3.10). */
   transferLeadership(to: ReplicaId): TransferResult;
+  /**
+   * Whether this leader has told `replica`, in its term, to take over. If not, and no transfer to it is under way, certainly
+   * nothing comes of one that was; if so, it may yet win an election for it.
+   */
+  toldToTakeOver(replica: ReplicaId): boolean;
   /** Changes the members. One change at a time, and only on a leader that has committed an entry of its term. */
   changeConfiguration(change: ConfigurationChange): ChangeResult;
   /**
@@ -362,6 +367,8 @@ export interface RaftCore {
   readonly leaderIsGone: boolean;
   /** This node stood still for so long that its leadership can't be relied on any more: steps down. */
   stalled(): void;
+  /** The node is about to stop: from now on this member campaigns only when nobody else has won for a long time. */
+  standBack(): void;
   /** Ends the silence of a quiesced group: contact to a member was lost or made. */
   wake(): void;
   /** Forgets the log up to and with `through`, which is applied, and whose state is durable. */

@@ -54,3 +54,9 @@ export type ReplicaOutcome =
   | { readonly type: 'not_leader' }
   | { readonly type: 'overloaded'; readonly detail: string }
   | { readonly type: 'unknown'; readonly detail: string };
+
+/**
+ * Of a transfer of leadership: `given_up` means that certainly nothing comes of it. `in_doubt`: the target was told to take
+ * over and may yet, or this replica leads no more in the term in which it began.
+ */
+export type TransferStanding = 'under_way' | 'given_up' | 'in_doubt';

@@ -17,6 +17,7 @@ import type {
   RaftStatus,
   ReadState,
   ReplicaId,
+  Term,
   TransferResult,
 } from '../raft/types.ts';
 import { applyCommand, applyNoop } from '../kv/machine.ts';
@@ -29,15 +30,15 @@ import { configurationOf } from './founding.ts';
 import { LogClock } from './log-clock.ts';
 import { LogSizes } from './log-sizes.ts';
 import { MemberHosts } from './member-hosts.ts';
-import type { ReplicaOptions, ReplicaOutcome } from './options.ts';
+import type { ReplicaOptions, ReplicaOutcome, TransferStanding } from './options.ts';
 import { PendingProposals, PendingReads } from './pending.ts';
 import type { LeaderHint, NodeId, PartitionId, Storage, StoredConfiguration } from './ports.ts';
 import type { SnapshotId } from './snapshot-messages.ts';
 import type { SnapshotWanted } from './snapshot-receiver.ts';
-import type { StagedSnapshot } from './snapshot-reception.ts';
+import type { InstallOutcome, StagedSnapshot } from './snapshot-reception.ts';
 
 interface Installing extends StagedSnapshot {
-  readonly done: (result: 'installed' | 'not_needed') => void;
+  readonly done: (result: InstallOutcome) => void;
 }
 
 interface Proposed {
@@ -73,6 +74,7 @@ export class Replica {
   #stalled = false;
   #onInstalled: () => void = () => undefined;
   #removed = false;
+  #stopped = false;
   /** Nodes whose processes are gone. */
   #gone: NodeId[] = [];
   readonly #earlyCampaign: EarlyCampaign;
@@ -149,6 +151,11 @@ export class Replica {
     this.#options.wake();
   }
 
+  /** The node is about to stop: this replica leads on, but is elected only where nobody else can be. */
+  standBack(): void {
+    this.#raft.standBack();
+  }
+
   /** Begins to hand leadership to the replica on `nodeId`. */
   transferLeadership(nodeId: NodeId): TransferResult {
     const [to] = this.#membersOn(nodeId);
@@ -156,6 +163,15 @@ export class Replica {
     const result = this.#raft.transferLeadership(to);
     this.#options.wake();
     return result;
+  }
+
+  /** What has become of a transfer to `nodeId` that began here in `term`. */
+  transferStanding(nodeId: NodeId, term: Term): TransferStanding {
+    const { role, term: current, transferee } = this.#raft.status();
+    if (role !== 'leader' || current !== term) return 'in_doubt';
+    const members = this.#membersOn(nodeId);
+    if (members.includes(transferee)) return 'under_way';
+    return members.some((to) => this.#raft.toldToTakeOver(to)) ? 'in_doubt' : 'given_up';
   }
 
   /** The transfer of a snapshot to `replica` has ended, well or not. */
@@ -178,8 +194,9 @@ export class Replica {
     return this.#hosts.accepts(replicaId, nodeId);
   }
 
-  /** Takes over a snapshot whose state is staged and complete. Resolves once it is durable, or found not to be needed. */
-  install(staged: StagedSnapshot): Promise<'installed' | 'not_needed'> {
+  /** Takes over a snapshot whose state is staged and complete. Resolves once it is durable, or certain that it will not be. */
+  install(staged: StagedSnapshot): Promise<InstallOutcome> {
+    if (this.#stopped) return Promise.resolve('stopped');
     return new Promise((done) => {
       this.#installs.push({ ...staged, done });
       this.#options.wake();
@@ -290,7 +307,8 @@ export class Replica {
 
   /** The node stops: whoever waits learns what is true now. */
   stop(): void {
-    for (const { done } of this.#installs.splice(0)) done('not_needed');
+    this.#stopped = true;
+    for (const { done } of this.#installs.splice(0)) done('stopped');
     this.#earlyCampaign.cancel();
     for (const proposal of this.#proposals) proposal.answer(notLeader);
     this.#proposals = [];

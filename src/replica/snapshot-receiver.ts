@@ -11,7 +11,13 @@ import type { SnapshotConfig } from '../config.ts';
 import type { Configuration } from '../raft/types.ts';
 import { OneAtATime } from './one-at-a-time.ts';
 import type { Clock, NodeId, PartitionId } from './ports.ts';
-import { configurationOf, SnapshotReception, type SnapshotStaging, type StagedSnapshot } from './snapshot-reception.ts';
+import {
+  configurationOf,
+  SnapshotReception,
+  type InstallOutcome,
+  type SnapshotStaging,
+  type StagedSnapshot,
+} from './snapshot-reception.ts';
 import {
   decodeBegin,
   decodeChunk,
@@ -45,7 +51,7 @@ export interface SnapshotReceiverOptions {
    * Everything is staged and durable. Safety: settles only once storage no longer needs what is staged, so with
    * `installed` when the log write that installs it is durable; until then no other snapshot of the partition is begun.
    */
-  readonly install: (snapshot: StagedSnapshot) => Promise<'installed' | 'not_needed'>;
+  readonly install: (snapshot: StagedSnapshot) => Promise<InstallOutcome>;
 }
 
 export class SnapshotReceiver {
@@ -188,6 +194,8 @@ export class SnapshotReceiver {
     const completed = async (): Promise<EndAnswer> => {
       await storage.completeSnapshot(partition, machineState, { index: configurationIndex, body: configuration });
       const type = await install(reception.stagedSnapshot());
+      // What is staged stays: there may be no time to empty it, and the next begin does.
+      if (type === 'stopped') return this.#fail(reception, 'the replica has stopped');
       if (type === 'not_needed') await storage.beginSnapshot(partition);
       this.#forget(reception);
       return { type };

@@ -34,6 +34,9 @@ export interface StagedSnapshot {
   readonly machineState: MachineState;
 }
 
+/** `stopped`: the replica is no longer driven and has taken nothing. */
+export type InstallOutcome = 'installed' | 'not_needed' | 'stopped';
+
 export class SnapshotReception {
   readonly node: NodeId;
   readonly begin: SnapshotBegin;

@@ -70,13 +70,42 @@ describe('led here', () => {
     expect(world.begun()).toEqual(['n1>n2']);
   });
 
-  test('a third node is elected instead: that is not done', async () => {
+  test('a third node is elected instead: that is not done, and told at once', async () => {
     const world = new TransferWorld();
     world.elect('n1', 3);
-    world.clock.after(100, () => world.elect('n3', 4));
-    const { outcome } = await world.move('n1', 'n2', { timeoutMs: 1000 });
-    expect(outcome).toMatchObject({ type: 'unknown' });
+    world.clock.after(100, () => {
+      world.node('n1').replica.standing = 'in_doubt';
+      world.elect('n3', 4);
+    });
+    const { outcome, tookMs } = await world.move('n1', 'n2');
+    expect(outcome).toMatchObject({ type: 'unknown', detail: expect.stringContaining('n3 leads') as string });
+    expect(tookMs).toBe(100);
     expect(world.begun()).toEqual(['n1>n2']);
+  });
+
+  test.each([
+    ['given_up', 'not_moved'],
+    ['in_doubt', 'unknown'],
+  ] as const)('the leader gives it up (%s): told soon, and not begun again', async (standing, type) => {
+    const world = new TransferWorld();
+    world.elect('n1', 3);
+    world.clock.after(600, () => (world.node('n1').replica.standing = standing));
+    const { outcome, tookMs } = await world.move('n1', 'n2', { timeoutMs: 60_000 });
+    expect(outcome).toMatchObject({ type, partition, detail: expect.stringContaining('n1 leads') as string });
+    expect(tookMs).toBeLessThanOrEqual(600 + limits.leaderRetryDelayMs);
+    expect(world.begun()).toEqual(['n1>n2']);
+  });
+
+  test('it is not over while nobody leads: the target may be the one who is being elected', async () => {
+    const world = new TransferWorld();
+    world.elect('n1', 3);
+    world.clock.after(100, () => {
+      world.node('n1').replica.standing = 'in_doubt';
+      world.node('n1').replica.knows = undefined;
+      world.node('n1').transfers.leaderChanged(partition);
+    });
+    world.clock.after(150, () => world.elect('n2', 4));
+    expect(await world.move('n1', 'n2')).toEqual({ outcome: done('n2', 4), tookMs: 150 });
   });
 
   test('the replica was deposed before it began: the wish goes on to the new leader', async () => {
@@ -132,6 +161,16 @@ describe('led elsewhere', () => {
     world.elect('n2', 3);
     const { outcome } = await world.move('n1', 'n4');
     expect(outcome).toEqual({ type: 'refused', partition, detail: 'n4 holds no replica' });
+  });
+
+  test('that the leader gave it up comes back', async () => {
+    const world = new TransferWorld();
+    world.elect('n2', 3);
+    world.node('n2').replica.standing = 'given_up';
+    const { outcome, tookMs } = await world.move('n1', 'n3');
+    expect(outcome).toMatchObject({ type: 'not_moved', partition });
+    expect(tookMs).toBe(0);
+    expect(world.begun()).toEqual(['n2>n3']);
   });
 
   test('one hop only: who is wrongly taken for the leader points on and asks nobody', async () => {
@@ -303,6 +342,7 @@ describe('what peers say is checked', () => {
     { type: 'done', partition, leader: 'n2', term: 4 },
     { type: 'done', partition: 2, leader: 'n3', term: 4 },
     { type: 'refused', partition },
+    { type: 'not_moved', partition },
     { type: 'no_leader', partition: 2, detail: '' },
     { type: 'unknown', partition, detail: 7 },
     { type: 'not_found' },

@@ -2,6 +2,7 @@
 import { LeaderHints } from '../../src/cluster/hints.ts';
 import { LeaderTransfers } from '../../src/cluster/leader-transfer.ts';
 import type { LocalLeaderships, LocalReplicas, LocalTransfer } from '../../src/cluster/types.ts';
+import type { TransferStanding } from '../../src/replica/options.ts';
 import type { LeaderHint, NodeId, PartitionId } from '../../src/replica/ports.ts';
 import { failure, hint, limits, onePartition, overTheWire, partition, type Fault } from './router-world.ts';
 import { VirtualClock } from './virtual-clock.ts';
@@ -13,6 +14,8 @@ class FakeReplica implements LocalReplicas, LocalLeaderships {
   /** Who was to lead, each time that this replica began to hand over. */
   readonly begun: string[] = [];
   answer: (() => LocalTransfer) | undefined;
+  /** Of every transfer begun here. */
+  standing: TransferStanding = 'under_way';
   readonly #nodeId: NodeId;
 
   constructor(nodeId: NodeId) {
@@ -37,7 +40,11 @@ class FakeReplica implements LocalReplicas, LocalLeaderships {
     if (to === this.#nodeId) return { type: 'done' };
     if (to === 'n4') return { type: 'refused', detail: 'n4 holds no replica' };
     this.begun.push(to);
-    return { type: 'started' };
+    return { type: 'started', term: this.knows.term };
+  }
+
+  transferStanding(): TransferStanding {
+    return this.standing;
   }
 }
 

@@ -67,6 +67,11 @@ describe.each([
       { partition: 1, outcome: 'not_applied', retryable: true },
     ],
     [
+      { type: 'not_moved', partition, detail: 'n2 lags' },
+      'leader_not_moved',
+      { status: 503, partition: 1, outcome: 'not_applied', retryable: true },
+    ],
+    [
       { type: 'unknown', partition, detail: 'not seen in time' },
       'outcome_unknown',
       { partition: 1, outcome: 'unknown', retryable: false },
@@ -77,7 +82,7 @@ describe.each([
     const answer = await post('{"nodeId":"n2"}');
     const problem = expectProblem(answer, code);
     expect(problem).toMatchObject({ ...expected, detail: 'detail' in outcome ? outcome.detail : '' });
-    expect(answer.headers['retry-after']).toBe(code === 'no_leader' ? '1' : undefined);
+    expect(answer.headers['retry-after']).toBe(problem.status === 503 ? '1' : undefined);
     expect(answer.headers['flotilla-partition']).toBe(outcome.type === 'not_found' ? undefined : '1');
   });
 

@@ -1,7 +1,8 @@
 /** What other nodes ask of a node that goes: what it has begun is answered, and it begins nothing that would not be. */
 import { expect, test } from 'vitest';
 import { PeerRequests, type PeerRequestsOptions } from '../../src/node/peer-requests.ts';
-import type { NodeId } from '../../src/replica/ports.ts';
+import { decodeTransferAnswer, encodeTransfer, malformedTransfer } from '../../src/cluster/transfer-messages.ts';
+import type { NodeId, PartitionId } from '../../src/replica/ports.ts';
 
 const n2 = 'n2' as NodeId;
 
@@ -9,9 +10,16 @@ const n2 = 'n2' as NodeId;
 class World {
   readonly forwards: ((answer: unknown) => void)[] = [];
   readonly left: NodeId[] = [];
+  readonly moves: unknown[] = [];
+  readonly snapshots: string[] = [];
   readonly requests = new PeerRequests({
     router: { handleForward: () => new Promise((resolve) => this.forwards.push(resolve)) },
-    host: { peerLeaving: (peer: NodeId) => this.left.push(peer), statuses: () => [] },
+    transfers: { handleTransfer: (payload: unknown) => Promise.resolve(this.moves.push(payload) && 'moved') },
+    host: {
+      peerLeaving: (peer: NodeId) => this.left.push(peer),
+      statuses: () => [],
+      handleSnapshot: (_from: NodeId, kind: string) => Promise.resolve(this.snapshots.push(kind) && 'taken'),
+    },
   } as unknown as PeerRequestsOptions);
 }
 
@@ -54,6 +62,28 @@ test('a request that is forwarded to it from then on is refused, and certainly n
   expect(await refused).toMatchObject({ type: 'shutting_down' });
   // How it stands is told to the end.
   expect(await requests.answer(n2, 'status', null)).toBeDefined();
+});
+
+test.each(['snapshot.begin', 'snapshot.chunk', 'snapshot.end'])(
+  'nor is anything of a snapshot taken: %s',
+  async (kind) => {
+    const { requests, snapshots } = new World();
+    expect(await requests.answer(n2, kind, null)).toBe('taken');
+    void requests.drain();
+    expect(await requests.answer(n2, kind, null)).toEqual({ type: 'refused', reason: 'the node stops' });
+    expect(snapshots).toEqual([kind]);
+  },
+);
+
+test('nor is a leadership moved: who asked is told that this node does not lead, which certainly begins nothing', async () => {
+  const { requests, moves } = new World();
+  const wish = { partition: 1 as PartitionId, to: n2, remainingMs: 100 };
+  expect(await requests.answer(n2, 'transfer', encodeTransfer(wish))).toBe('moved');
+  void requests.drain();
+  const answer = await requests.answer(n2, 'transfer', encodeTransfer(wish));
+  expect(decodeTransferAnswer(answer, wish)).toEqual({ type: 'not_leader', partition: 1, hint: undefined });
+  expect(await requests.answer(n2, 'transfer', 'nonsense')).toEqual(malformedTransfer);
+  expect(moves).toHaveLength(1);
 });
 
 test('the word of another that it leaves is noted', async () => {

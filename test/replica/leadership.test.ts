@@ -1,7 +1,7 @@
 /** Leadership handed over on purpose, and given up by a node that stood still. */
 import { describe, expect, test } from 'vitest';
 import type { NodeId } from '../../src/replica/ports.ts';
-import { World } from './world.ts';
+import { World, type Sent } from './world.ts';
 
 const [n1, n2, n3] = ['n1', 'n2', 'n3'] as NodeId[] as [NodeId, NodeId, NodeId];
 const nobody = new Set<NodeId>();
@@ -53,6 +53,53 @@ describe('a leadership', () => {
       reason: 'n9 has no replica of partition 1',
     });
     expect(world.node('n2').transferLeadership(n3)).toEqual({ type: 'not_leader', leader: 1 });
+  });
+
+  test('to one that lags is under way until it is given up; then certainly nothing comes of it', async () => {
+    const world = await World.start();
+    const leader = await world.elect('n1');
+    world.cut.add(n3);
+    world.put('n1', 'a', '1');
+    await world.settle();
+    leader.transferLeadership(n3);
+    const { term } = leader.status();
+    await world.ticks(11);
+    expect(leader.transferStanding(n3, term)).toBe('under_way');
+    await world.ticks(1);
+    expect(leader.transferStanding(n3, term)).toBe('given_up');
+    world.cut.clear();
+    await world.ticks(40);
+    expect(leader.status()).toMatchObject({ role: 'leader', term });
+  });
+
+  test('to one that was told to take over is in doubt once it is given up: the word may come late', async () => {
+    const world = await World.start();
+    const leader = await world.elect('n1');
+    await world.settle();
+    const { term } = leader.status();
+    const late: Sent[] = [];
+    world.isLost = (sent) => sent.message.type === 'TimeoutNow' && late.push(sent) > 0;
+    leader.transferLeadership(n3);
+    await world.ticks(12);
+    expect(leader.transferStanding(n3, term)).toBe('in_doubt');
+    expect(leader.transferStanding(n2, term)).toBe('given_up');
+    world.isLost = () => false;
+    world.mail.push(...late);
+    await world.settle();
+    expect(world.leaders.get(n3)).toEqual({ nodeId: n3, term: term + 1 });
+    expect(leader.transferStanding(n3, term)).toBe('in_doubt');
+  });
+
+  test('that another wish takes the place of comes to nothing', async () => {
+    const world = await World.start();
+    const leader = await world.elect('n1');
+    world.cut.add(n2).add(n3);
+    world.put('n1', 'a', '1');
+    await world.settle();
+    const { term } = leader.status();
+    leader.transferLeadership(n2);
+    leader.transferLeadership(n3);
+    expect([n2, n3].map((to) => leader.transferStanding(to, term))).toEqual(['given_up', 'under_way']);
   });
 
   test('that nobody takes stays, and writes go on', async () => {

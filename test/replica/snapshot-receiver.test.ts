@@ -169,6 +169,18 @@ describe('a receiver', () => {
     await expect(scene.start('begin', begin)).rejects.toThrow('impossible');
   });
 
+  it('refuses the end when its replica has stopped: nothing was taken, and it may be sent again', async () => {
+    const scene = new Scene();
+    scene.node.installs = 'stopped';
+    await scene.ask('begin', begin);
+    await scene.ask('chunk', first);
+    await scene.ask('chunk', second);
+    expect(await scene.ask('end', end)).toEqual(refusal);
+    expect(scene.node.receiver.status()).toEqual([]);
+    scene.node.installs = 'installed';
+    expect(await scene.ask('begin', begin)).toEqual(go(null, 0));
+  });
+
   it('answers nothing but refusals after stop', async () => {
     const scene = new Scene();
     await scene.ask('begin', begin);

@@ -9,7 +9,7 @@ import {
   type SnapshotReceiverOptions,
   type SnapshotWanted,
 } from '../../src/replica/snapshot-receiver.ts';
-import type { StagedSnapshot } from '../../src/replica/snapshot-reception.ts';
+import type { InstallOutcome, StagedSnapshot } from '../../src/replica/snapshot-reception.ts';
 import { SnapshotSender } from '../../src/replica/snapshot-sender.ts';
 import type { SnapshotOutcome, SnapshotTarget } from '../../src/replica/snapshot-transfer.ts';
 import { VirtualClock } from '../cluster/virtual-clock.ts';
@@ -46,7 +46,7 @@ export class Receiving {
   wanted: SnapshotWanted = { type: 'yes' };
   /** By its snapshots or otherwise. */
   readonly appliedIndex = new Map<PartitionId, number>();
-  installs: 'installed' | 'not_needed' = 'installed';
+  installs: InstallOutcome = 'installed';
   installMs = 1;
   receiver: SnapshotReceiver;
   readonly #clock: VirtualClock;
@@ -74,7 +74,7 @@ export class Receiving {
           : this.wanted,
       install: async (staged) => {
         await new Promise<void>((resolve) => this.#clock.after(this.installMs, resolve));
-        if (this.installs === 'not_needed') return 'not_needed';
+        if (this.installs !== 'installed') return this.installs;
         this.installed.push({ ...staged, state: new Map(this.staging.staged.get(staged.partition)) });
         this.appliedIndex.set(staged.partition, staged.request.index);
         return 'installed';

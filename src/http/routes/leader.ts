@@ -50,6 +50,8 @@ function transferFailure(outcome: Exclude<TransferOutcome, { type: 'done' }>): F
     }
     case 'no_leader':
       return unavailable(outcome.type, outcome.detail, outcome.partition);
+    case 'not_moved':
+      return unavailable('leader_not_moved', outcome.detail, outcome.partition);
     case 'unknown':
       return unknownOutcome(outcome);
     default:
