@@ -198,12 +198,16 @@ test('one destroyed after the other, the highest dead id stays, and no id up to 
   const storage = await (await livingGroup()).crash(automatic);
   await storage.destroyGroup(p1, removed(1));
   storage.foundGroup(p1, 4 as ReplicaId);
-  // It never came to store anything of its own.
+  await append(storage, logWrite(p1, { hardState: hardState(2), entries: entries(1, 3, 2) }));
   await storage.destroyGroup(p1, removed(4));
+  expect(kindsOf(storage, 'log')).toEqual([RecordKind.dead]);
+  storage.foundGroup(p1, 6 as ReplicaId);
+  // It never came to store anything of its own.
+  await storage.destroyGroup(p1, removed(6));
   const reopened = await storage.crash();
-  expect(reopened.dead(p1)).toMatchObject({ through: 4, remains: false });
-  for (const id of [1, 3, 4]) expect(() => reopened.foundGroup(p1, id as ReplicaId)).toThrow('dead here');
-  reopened.foundGroup(p1, 5 as ReplicaId);
+  expect(reopened.dead(p1)).toMatchObject({ through: 6, remains: false });
+  for (const id of [1, 3, 4, 6]) expect(() => reopened.foundGroup(p1, id as ReplicaId)).toThrow('dead here');
+  reopened.foundGroup(p1, 7 as ReplicaId);
 });
 
 test('nobody comes into being while something is left', async () => {
