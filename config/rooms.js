@@ -26,7 +26,10 @@ export const rooms = {
     packages: ['node:', '@msgpack/msgpack'],
   },
   cluster: { values: ['raft', 'kv', 'replica', ...shared], packages: ['node:'] },
-  node: { values: ['raft', 'kv', 'replica', 'storage', 'transport', 'cluster', ...shared], packages: ['node:'] },
+  node: {
+    values: ['raft', 'kv', 'replica', 'storage', 'transport', 'cluster', 'planted', ...shared],
+    packages: ['node:'],
+  },
   http: {
     values: ['api', 'cluster', 'kv', 'dashboard', ...shared],
     types: ['replica/ports'],

@@ -34,6 +34,8 @@ export const bugDescriptions = {
   'compacted-prev-truncates':
     'A follower takes a prevLogIndex that it has compacted away for a conflict, and drops what it holds above its commit index.',
   'quiesced-reads-without-quorum': 'A leader whose group has fallen silent answers reads without asking a quorum.',
+  'dead-id-founded-again':
+    'At a start a node founds the replica that the partition map places there, though it was removed and destroyed: without its votes, it votes again.',
 } as const satisfies Record<string, string>;
 
 export type SeededBug = keyof typeof bugDescriptions;

@@ -203,9 +203,11 @@ function printViolation(
   say(`replay: ${replay}`);
 }
 
-function happenedList({ installs, compactions, transfers, silences, memberChanges }: Happened): string {
+function happenedList(happened: Happened): string {
+  const { installs, compactions, transfers, silences, memberChanges, destructions, returns } = happened;
   const groups = `${compactions} logs cut at the front, ${installs} replaced by a snapshot`;
-  return `groups: ${groups}, ${memberChanges} changes of members, ${transfers} hand-overs, ${silences} silences`;
+  const members = `${memberChanges} changes of members, ${destructions} destroyed, ${returns} back on their node`;
+  return `groups: ${groups}, ${members}, ${transfers} hand-overs, ${silences} silences`;
 }
 
 function faultList(faults: ReadonlyMap<FaultKind, number>): string {

@@ -17,9 +17,11 @@ import type {
   Readiness,
   ReplicaStatus,
 } from '../cluster/types.ts';
+import { planted } from '../planted.ts';
 import { DriveLoop } from './drive-loop.ts';
 import { handOver } from './hand-over.ts';
 import { HostedReplicas } from './hosted-replicas.ts';
+import { RemovedReplicas } from './removed-replicas.ts';
 import { SnapshotHost } from './snapshot-host.ts';
 
 export interface GroupHostOptions {
@@ -42,6 +44,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   readonly #hosted: HostedReplicas;
   readonly #loop: DriveLoop;
   readonly #snapshots: SnapshotHost;
+  readonly #removed: RemovedReplicas;
   /** Partitions that the map places here. */
   readonly #planned: readonly PartitionDescriptor[];
   /** Planned partitions that have not heard of a leader since the start. */
@@ -69,6 +72,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
       ...options,
       replica: (partition) => this.#hosted.replica(partition),
     });
+    this.#removed = new RemovedReplicas({ ...options, endSnapshots: (partition) => this.#snapshots.end(partition) });
     this.#loop = new DriveLoop({ transport, storage, onFailure, schedule });
     this.ready = new Promise((resolve) => {
       this.#becomeReady = resolve;
@@ -84,7 +88,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   /** Starts Raft in all groups. Only once the cluster is formed. */
   start(): void {
     this.#started = true;
-    for (const partition of this.#planned) this.#hosted.add(this.#createReplica(partition, this.#founderId(partition)));
+    for (const partition of this.#planned) this.#maybeAddFounder(partition);
     this.#addNewcomers();
     this.#planTick();
   }
@@ -93,6 +97,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   async stop(): Promise<void> {
     this.#cancelTick();
     this.#loop.stop();
+    this.#removed.stop();
     for (const replica of this.#hosted.all()) replica.stop();
     await this.#snapshots.stop();
   }
@@ -107,8 +112,11 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   }
 
   receive(sender: NodeId, partition: PartitionId, message: Message): void {
-    this.#maybeComeIntoBeing(partition, message);
-    this.#hosted.receive(sender, partition, message);
+    const replica = this.#hosted.replica(partition);
+    if (replica?.replicaId === message.to) return replica.receive(sender, message);
+    if (this.#removed.isDead(partition, message.to)) return this.#removed.answer(sender, partition, message);
+    if (replica !== undefined) return this.#maybeTellOfSuccessor(replica, sender, message);
+    if (this.#maybeComeIntoBeing(partition, message)) this.#hosted.receive(sender, partition, message);
   }
 
   /** Leaders here no longer rely on what that node's earlier start had acknowledged. */
@@ -178,7 +186,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
 
   hosts(partition: PartitionId): boolean {
     if (this.#started) return this.#hosted.hosts(partition);
-    return this.#planned.some(({ id }) => id === partition);
+    return this.#planned.some((planned) => planned.id === partition && !this.#isFounderDead(planned));
   }
 
   leader(partition: PartitionId): LeaderHint | undefined {
@@ -196,10 +204,22 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   readiness(): Readiness {
     if (!this.#started)
       return { ready: false, reasons: ['the cluster is not formed: other founding nodes are awaited'] };
-    const leaderless = this.#planned.filter((partition) => this.#hosted.leader(partition.id) === undefined);
+    const leaderless = this.#planned.filter(
+      ({ id }) => this.#hosted.hosts(id) && this.#hosted.leader(id) === undefined,
+    );
     if (leaderless.length === 0) return { ready: true, reasons: [] };
     const ids = leaderless.map((partition) => partition.id).join(', ');
     return { ready: false, reasons: [`no leader is known for partitions ${ids}`] };
+  }
+
+  /** The map goes on placing a founder here that was removed since. */
+  #maybeAddFounder(partition: PartitionDescriptor): void {
+    if (this.#isFounderDead(partition) && !planted('dead-id-founded-again')) return this.#notAwaited(partition.id);
+    this.#hosted.add(this.#createReplica(partition, this.#founderId(partition)));
+  }
+
+  #isFounderDead(partition: PartitionDescriptor): boolean {
+    return this.#removed.isDead(partition.id, this.#founderId(partition));
   }
 
   /** Replicas that came here after the founding, and were here before this start. */
@@ -216,16 +236,37 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   /**
    * A leader writes to a replica that is to live here and does not yet: it comes into being with an empty log, knowing only
    * the founders, and decides nothing until it has learnt from the log that it may. Its id is stored with whatever is
-   * stored of it first, so that a restart can't take it for another.
+   * stored of it first, so that a restart can't take it for another. Where one that lived here before is still being destroyed, the leader has
+   * to write again.
    */
-  #maybeComeIntoBeing(id: PartitionId, message: Message): void {
-    if (!this.#started || this.#hosted.replica(id) !== undefined) return;
-    if (message.type !== 'AppendEntriesRequest' && message.type !== 'Heartbeat') return;
+  #maybeComeIntoBeing(id: PartitionId, message: Message): boolean {
+    if (!this.#started || !isFromLeader(message) || !this.#removed.isRoom(id)) return false;
     const partition = this.#options.map.partition(id);
-    if (partition === undefined || partition.replicas.some(({ replicaId }) => replicaId === message.to)) return;
+    if (partition === undefined || partition.replicas.some(({ replicaId }) => replicaId === message.to)) return false;
     this.#options.logger.info({ partition: id, replicaId: message.to }, 'a replica comes into being');
     this.#options.storage.foundGroup(id, message.to);
     this.#hosted.add(this.#createReplica(partition, message.to));
+    return true;
+  }
+
+  /**
+   * A leader writes to a newcomer only once the configuration that brings it is committed, and none has two members on one node: so this
+   * one was left out, though the word of it was lost.
+   */
+  #maybeTellOfSuccessor(replica: Replica, sender: NodeId, { type, from, to: successor, term }: Message): void {
+    if (!isFromLeader({ type }) || successor < replica.replicaId) return;
+    replica.receive(sender, { type: 'ReplicaRemoved', from, to: replica.replicaId, term });
+  }
+
+  /** A committed configuration has left it out: it ends here, and its data go. */
+  #replicaRemoved(replica: Replica): void {
+    const { partition, replicaId } = replica;
+    this.#options.logger.warn({ partition, replicaId }, 'this replica was removed from its group');
+    this.#hosted.remove(replica);
+    replica.stop('The replica was removed from its group before the write was known to be committed.');
+    this.#removed.destroy(replica);
+    this.#notAwaited(partition);
+    this.#announce(partition);
   }
 
   #founderId({ id, replicas }: PartitionDescriptor): ReplicaId {
@@ -253,8 +294,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
       onLeader: (hint) => this.#leaderChanged(partition.id, hint),
       onSnapshotDue: (due) => this.#snapshots.due(due),
       pinnedIndex: (id) => this.#snapshots.pinnedIndex(id),
-      onRemoved: () =>
-        this.#options.logger.warn({ partition: partition.id }, 'this replica was removed from its group'),
+      onRemoved: () => this.#replicaRemoved(replica),
     });
     return replica;
   }
@@ -263,8 +303,11 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     this.#options.logger.debug({ partition, leader: hint?.nodeId, term: hint?.term }, 'leadership changed');
     if (hint?.nodeId !== this.#options.nodeId) this.#snapshots.leadershipLost(partition);
     this.#announce(partition);
-    if (hint === undefined || !this.#unled.delete(partition) || this.#unled.size > 0) return;
-    this.#becomeReady();
+    if (hint !== undefined) this.#notAwaited(partition);
+  }
+
+  #notAwaited(partition: PartitionId): void {
+    if (this.#unled.delete(partition) && this.#unled.size === 0) this.#becomeReady();
   }
 
   /** One timer for all groups; ticks that a stalled loop missed are not made up for, as nobody heard of them. */
@@ -288,4 +331,8 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
       this.#planTick();
     });
   }
+}
+
+function isFromLeader({ type }: Pick<Message, 'type'>): boolean {
+  return type === 'AppendEntriesRequest' || type === 'Heartbeat';
 }

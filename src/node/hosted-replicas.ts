@@ -17,6 +17,10 @@ export class HostedReplicas implements LocalReplicas {
     this.#replicas.set(replica.partition, replica);
   }
 
+  remove(replica: Replica): void {
+    this.#replicas.delete(replica.partition);
+  }
+
   all(): Iterable<Replica> {
     return this.#replicas.values();
   }

@@ -79,6 +79,12 @@ export class SnapshotHost {
     this.#sender.cancelPartition(partition);
   }
 
+  /** The replica here is no more. Resolves once storage is asked for nothing of its partition any more; undefined when nothing is under way. */
+  end(partition: PartitionId): Promise<void> | undefined {
+    this.#sender.cancelPartition(partition);
+    return this.#receiver.end(partition);
+  }
+
   pinnedIndex(partition: PartitionId): LogIndex | undefined {
     return this.#sender.pinnedIndex(partition);
   }

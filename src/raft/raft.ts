@@ -183,6 +183,11 @@ export class Raft implements RaftCore {
     return this.#member.configurations.newest;
   }
 
+  /** The newest that can't be rolled back any more, as far as this member knows. */
+  get committedConfiguration(): ConfigurationAt {
+    return this.#member.configurations.newestCommitted;
+  }
+
   get quiesced(): boolean {
     return this.#member.quiesced;
   }

@@ -57,6 +57,23 @@ export interface RecoveredGroup {
   readonly logBytes: number;
 }
 
+/** A replica that a committed configuration has left out. */
+export interface RemovedReplica {
+  readonly replicaId: ReplicaId;
+  /** Body of the newest committed configuration that it knows. */
+  readonly configuration: Uint8Array;
+}
+
+/** Replicas of a partition that lived on this node and never come back: a committed configuration had left each of them out. */
+export interface DeadReplicas {
+  /** All ids up to it; 0 for none. */
+  readonly through: ReplicaId;
+  /** Body of the newest committed configuration that the last of them knew; undefined where nobody died. */
+  readonly configuration: Uint8Array | undefined;
+  /** Something of the last of them is still stored: nobody comes into being here until it is gone. */
+  readonly remains: boolean;
+}
+
 /** A consistent view of one partition's durable state, of the moment when it was opened. Holds resources until it is closed. */
 export interface StateSnapshot {
   /** Its applied index and term are the snapshot's point. */
@@ -88,8 +105,21 @@ export interface SnapshotChunk {
 export interface Storage {
   /** Groups with at least one record. */
   partitions(): readonly PartitionId[];
-  /** A replica comes into being that the partition map does not name: its id is stored with whatever is stored of it first. */
+  /**
+   * A replica comes into being that the partition map does not name: its id is stored with whatever is stored of it first. It is
+   * above all that are dead here.
+   */
   foundGroup(partition: PartitionId, replicaId: ReplicaId): void;
+  dead(partition: PartitionId): DeadReplicas;
+  /**
+   * Destroys all that is stored of a replica, which must never be asked for anything again. First one record makes its id dead,
+   * and all lower ones; from when that is durable on the rest follows, in bounded steps and over as many starts as it takes.
+   * Resolves once nothing is left: then a replica with a higher id may come into being. Rejects when the storage fails
+   * or is closed before; it goes on by itself at the next opening.
+   *
+   * Safety: only behind a committed configuration that leaves the replica out.
+   */
+  destroyGroup(partition: PartitionId, dead: RemovedReplica): Promise<void>;
   group(partition: PartitionId): RecoveredGroup;
   log(partition: PartitionId): LogReader;
   /** Sees what was staged, durable or not. */

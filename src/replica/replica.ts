@@ -8,6 +8,7 @@ import { membersOf } from '../raft/configuration.ts';
 import { EntryKind, noReplica } from '../raft/types.ts';
 import type {
   ChangeResult,
+  Configuration,
   ConfigurationChange,
   Entry,
   Leadership,
@@ -116,6 +117,10 @@ export class Replica {
 
   get partition(): PartitionId {
     return this.#options.partition;
+  }
+
+  get replicaId(): ReplicaId {
+    return this.#options.self.replicaId;
   }
 
   /** A message from `sender`. Dropped when the sender does not host the replica it speaks for, or the mailbox is full. */
@@ -256,6 +261,11 @@ export class Replica {
     return this.#raft.removed;
   }
 
+  /** The newest configuration that it knows to be committed. */
+  committedConfiguration(): Configuration {
+    return this.#raft.committedConfiguration.configuration;
+  }
+
   hostOf(replicaId: ReplicaId): NodeId | undefined {
     return this.#hosts.hostOf(replicaId);
   }
@@ -283,6 +293,7 @@ export class Replica {
 
   /** One turn. Throws what stops the node: a broken invariant, a damaged record, a command of unknown version. */
   drive(): void {
+    if (this.#stopped) return;
     this.#takeMail();
     for (let round = 0; this.#raft.hasReady(); round += 1) {
       if (round === this.#options.limits.readiesPerTurnMax) {
@@ -299,21 +310,22 @@ export class Replica {
       this.#settleReads(ready.reads, ready.readsRefused);
     }
     this.#answerReads();
-    if (this.#raft.removed && !this.#removed) {
+    // Only when it has said all: to whom it hands over, and who was left out with it.
+    if (this.#raft.removed && !this.#removed && !this.#raft.hasReady()) {
       this.#removed = true;
       this.#options.onRemoved();
     }
   }
 
-  /** The node stops: whoever waits learns what is true now. */
-  stop(): void {
+  /** It does nothing any more. Whoever waits learns what is true now; of writes whose end nobody knows, `why`. */
+  stop(why = 'The node stopped before the write was known to be committed.'): void {
     this.#stopped = true;
     for (const { done } of this.#installs.splice(0)) done('stopped');
     this.#earlyCampaign.cancel();
     for (const proposal of this.#proposals) proposal.answer(notLeader);
     this.#proposals = [];
     for (const waiting of this.#pending.drain()) {
-      waiting.answer({ type: 'unknown', detail: 'The node stopped before the write was known to be committed.' });
+      waiting.answer({ type: 'unknown', detail: why });
     }
     for (const read of this.#reads.drain()) read.answer(notLeader);
   }

@@ -92,6 +92,14 @@ export class SnapshotReceiver {
     return [...this.#receptions.values()].map(({ id, node, bytesStaged }) => ({ snapshot: id, node, bytesStaged }));
   }
 
+  /** The replica is no more. Resolves once storage is asked for nothing of its partition any more; undefined when nothing is under way. */
+  end(partition: PartitionId): Promise<void> | undefined {
+    const reception = this.#receptions.get(partition);
+    if (reception !== undefined) this.#forget(reception);
+    const busy = this.#busy.settled(partition);
+    return busy?.then(() => this.end(partition));
+  }
+
   stop(): void {
     this.#stopped = true;
     for (const reception of this.#receptions.values()) reception.cancelExpiry();

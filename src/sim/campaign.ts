@@ -89,7 +89,15 @@ class Tally implements Campaign {
   operations = 0;
   unknown = 0;
   elections = 0;
-  happened: Happened = { installs: 0, compactions: 0, transfers: 0, silences: 0, memberChanges: 0 };
+  happened: Happened = {
+    installs: 0,
+    compactions: 0,
+    transfers: 0,
+    silences: 0,
+    destructions: 0,
+    returns: 0,
+    memberChanges: 0,
+  };
   starts = 0;
   inDoubt = 0;
   failure: Finished | undefined;
@@ -129,6 +137,8 @@ function added(one: Happened, other: Happened): Happened {
     compactions: one.compactions + other.compactions,
     transfers: one.transfers + other.transfers,
     silences: one.silences + other.silences,
+    destructions: one.destructions + other.destructions,
+    returns: one.returns + other.returns,
     memberChanges: one.memberChanges + other.memberChanges,
   };
 }

@@ -14,9 +14,10 @@
  * - Make a key vanish out of a table: the table check finds that, and it reads LevelDB's own files, which are not modelled.
  */
 import { assert } from '../assert.ts';
-import type { Clock, IdentityStore, NodeId } from '../replica/ports.ts';
+import type { Clock, IdentityStore, NodeId, PartitionId } from '../replica/ports.ts';
 import type { DatabaseName, Databases } from '../storage/database.ts';
 import type { HighWaterMark } from '../storage/high-water.ts';
+import { kindOfKey, RecordKind } from '../storage/keys.ts';
 import { DiskDatabase, diskError, type BatchFate } from './disk-database.ts';
 import { damageRecords, type DamageKind } from './disk-damage.ts';
 import { newIdentity, SimIdentity } from './disk-identity.ts';
@@ -133,6 +134,20 @@ export class SimDisk {
     const { incarnation } = this.#identity;
     this.#tell({ type: 'open', incarnation, log: log.batches(), state: state.batches() });
     return { databases, highWater: this.#mark.open(isDead), identity };
+  }
+
+  /** Keys of what is stored of a partition, in hex, but for what stays of replicas that were destroyed: tombstone and empty machine state. */
+  recordsOf(partition: PartitionId): string[] {
+    const isRemains = (key: string): boolean => {
+      const kind = kindOfKey(Buffer.from(key, 'latin1'));
+      return kind !== RecordKind.dead && kind !== RecordKind.machineState;
+    };
+    return [this.#records.log, this.#records.state].flatMap((records) =>
+      records
+        .sortedKeys()
+        .filter((key) => Buffer.from(key, 'latin1').readUInt32BE(0) === partition && isRemains(key))
+        .map((key) => Buffer.from(key, 'latin1').toString('hex')),
+    );
   }
 
   /** The process dies: what the operating system was given stays. */

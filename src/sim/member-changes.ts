@@ -1,12 +1,11 @@
 /**
- * Changes who is in the groups while everything else goes wrong: newcomers on nodes that never had a replica of the
- * partition, promotions, replacements, removals, the leader's own among them. A group never has fewer voters than it was
- * founded with, so that it bears as many damaged disks; and so many founders stay that one of them is whole, since the
- * partition map names no others and a node that hosts nothing of a partition asks those.
+ * Changes who is in the groups while everything else goes wrong: newcomers, on nodes that had a replica of the partition
+ * before as well as on others, promotions, replacements, removals, the leader's own among them. A group never has fewer voters than
+ * it was founded with, so that it bears as many damaged disks; and so many votes stay on founders' nodes that one of these is whole,
+ * since the partition map names no others and a node that hosts nothing of a partition asks those.
  */
 import type { PartitionDescriptor } from '../cluster/types.ts';
 import type { ConfigurationChange, RaftStatus } from '../raft/types.ts';
-import type { NodeId, PartitionId } from '../replica/ports.ts';
 import type { Random } from './random.ts';
 import type { SimNode } from './sim-node.ts';
 import type { World } from './world.ts';
@@ -25,15 +24,10 @@ export class MemberChanges {
   /** Changes that a leader has appended. */
   count = 0;
   readonly #options: MemberChangesOptions;
-  /** Nodes that have or had a replica of the partition. */
-  readonly #used = new Map<PartitionId, Set<NodeId>>();
   #stopped = false;
 
   constructor(options: MemberChangesOptions) {
     this.#options = options;
-    for (const { id, replicas } of options.world.map.partitions) {
-      this.#used.set(id, new Set(replicas.map(({ nodeId }) => nodeId)));
-    }
   }
 
   start(): void {
@@ -55,21 +49,27 @@ export class MemberChanges {
     const leader = nodes.find((node) => node.replica(partition.id)?.status().role === 'leader');
     leader?.run(() => {
       const replica = leader.replica(partition.id);
-      const change = replica && this.#draw(partition, replica.status());
-      if (change === undefined || replica === undefined || !this.#keepsFounders(partition, change)) return;
+      if (replica === undefined) return;
+      const status = replica.status();
+      const change = this.#draw(partition, status);
+      if (change === undefined || !this.#keepsFounders(partition, status, change)) return;
       const result = replica.changeConfiguration(change);
       world.trace.text(`${change.type} ${result.type}`);
       world.trace.note(() => `members of p${partition.id}: ${JSON.stringify(change)}: ${JSON.stringify(result)}`);
       if (result.type !== 'appended') return;
       this.count += 1;
-      if (change.type === 'addLearner') this.#used.get(partition.id)?.add(change.host as NodeId);
     });
   }
 
-  #keepsFounders({ replicas }: PartitionDescriptor, change: ConfigurationChange): boolean {
+  #keepsFounders(
+    { replicas }: PartitionDescriptor,
+    { configuration }: RaftStatus,
+    change: ConfigurationChange,
+  ): boolean {
     if (change.type !== 'changeVoters') return true;
     const damagedMax = (replicas.length - 1) / 2;
-    return replicas.filter(({ replicaId }) => change.voters.includes(replicaId)).length > damagedMax;
+    const hosts = new Set(change.voters.map((replicaId) => configuration.hosts.get(replicaId)));
+    return replicas.filter(({ nodeId }) => hosts.has(nodeId)).length > damagedMax;
   }
 
   #draw(partition: PartitionDescriptor, { configuration }: RaftStatus): ConfigurationChange | undefined {
@@ -83,7 +83,8 @@ export class MemberChanges {
     }
     const spare = voters.length > partition.replicas.length;
     if (spare && random.chance(0.5)) return { type: 'changeVoters', voters: random.shuffle(voters).slice(1) };
-    const free = nodes.filter(({ nodeId }) => this.#used.get(partition.id)?.has(nodeId) === false);
+    const taken = new Set(configuration.hosts.values());
+    const free = nodes.filter(({ nodeId }) => !taken.has(nodeId));
     return free.length === 0 ? undefined : { type: 'addLearner', host: random.pick(free).nodeId };
   }
 }

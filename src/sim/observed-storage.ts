@@ -1,18 +1,26 @@
+import { noReplica } from '../raft/types.ts';
 import type { NodeId, PartitionId, ReplicaDescriptor, Storage } from '../replica/ports.ts';
 import type { ReplicaKey } from './raft-judge.ts';
+import { Violation } from './violation.ts';
 import type { World } from './world.ts';
 
-/** Which replica of each partition lives on a node. */
+/** Which replica of each partition lives on a node, by the map and, once that is open, by its storage. */
 export type ReplicaKeys = Map<PartitionId, ReplicaKey>;
 
 export function replicaKeys(
   nodeId: NodeId,
   partitions: readonly { readonly id: PartitionId; readonly replicas: readonly ReplicaDescriptor[] }[],
+  storage?: Storage,
 ): ReplicaKeys {
   const keys = new Map<PartitionId, ReplicaKey>();
   for (const { id, replicas } of partitions) {
     const self = replicas.find((replica) => replica.nodeId === nodeId);
-    if (self !== undefined) keys.set(id, { nodeId, partition: id, replicaId: self.replicaId });
+    if (self === undefined || (storage?.dead(id).through ?? noReplica) >= self.replicaId) continue;
+    keys.set(id, { nodeId, partition: id, replicaId: self.replicaId });
+  }
+  for (const partition of storage?.partitions() ?? []) {
+    const replicaId = storage?.group(partition).replicaId;
+    if (replicaId !== undefined) keys.set(partition, { nodeId, partition, replicaId });
   }
   return keys;
 }
@@ -20,14 +28,14 @@ export function replicaKeys(
 /** The storage, with the judge told of all that goes in and of all that became durable before its owner hears of it. */
 export function observedStorage(
   storage: Storage,
-  { judge, violated, installing }: World,
+  { judge, violated, installing, scheduler }: World,
   nodeId: NodeId,
   keys: ReplicaKeys,
 ): Storage {
   const keyOf = (partition: PartitionId): ReplicaKey => {
     const key = keys.get(partition);
-    if (key === undefined) throw new Error(`partition ${partition} has no replica here`);
-    return key;
+    if (key !== undefined) return key;
+    throw new Violation('dead replicas', `${nodeId} stores for a replica that does not live there`, partition);
   };
   return {
     partitions: () => storage.partitions(),
@@ -36,6 +44,22 @@ export function observedStorage(
       keys.set(partition, key);
       storage.foundGroup(partition, replicaId);
       judge.started(key, { ...storage.group(partition), log: storage.log(partition) });
+    },
+    dead: (partition) => storage.dead(partition),
+    destroyGroup: async (partition, removed) => {
+      const key = { nodeId, partition, replicaId: removed.replicaId };
+      try {
+        judge.destroyed(key);
+      } catch (violation) {
+        violated(violation);
+        throw violation;
+      }
+      keys.delete(partition);
+      // In several steps too, which a crash may part.
+      installing(nodeId);
+      scheduler.promisesMove();
+      await storage.destroyGroup(partition, removed);
+      judge.gone(key);
     },
     group: (partition) => storage.group(partition),
     log: (partition) => storage.log(partition),

@@ -53,7 +53,7 @@ import {
   type ReplicaId,
 } from '../raft/types.ts';
 import type { NodeId, PartitionId, ReplicaDescriptor } from '../replica/ports.ts';
-import { checkDestroyed } from './judge/change-rules.ts';
+import { checkDestroyed, checkSpokenForDead } from './judge/change-rules.ts';
 import { named, type KnownEntry } from './judge/entries.ts';
 import { takeForCommitted } from './judge/leadership.ts';
 import { judgeMessage } from './judge/messages.ts';
@@ -82,6 +82,10 @@ export interface JudgeCounts {
   readonly compactions: number;
   /** Words from a leader to take over from it. */
   readonly transfers: number;
+  /** Replicas whose destruction was begun, counted again where a crash came before anything of it was durable. */
+  readonly destructions: number;
+  /** Replicas that came into being where one had been destroyed before. */
+  readonly returns: number;
   /** Times that a leader let its group fall silent, counted by follower. */
   readonly silences: number;
 }
@@ -97,7 +101,17 @@ interface Recovered {
 export class RaftJudge {
   readonly #founders: (partition: PartitionId) => readonly ReplicaDescriptor[];
   readonly #partitions = new Map<PartitionId, PartitionRecord>();
-  readonly #tally = { elections: 0, committed: 0, checks: 0, installs: 0, compactions: 0, transfers: 0, silences: 0 };
+  readonly #tally = {
+    elections: 0,
+    committed: 0,
+    checks: 0,
+    installs: 0,
+    compactions: 0,
+    transfers: 0,
+    silences: 0,
+    destructions: 0,
+    returns: 0,
+  };
 
   /** `founders` make the configuration that a partition begins with. */
   constructor(founders: (partition: PartitionId) => readonly ReplicaDescriptor[]) {
@@ -121,6 +135,8 @@ export class RaftJudge {
     const partition = this.#partition(key.partition);
     this.#tally.checks += 1;
     const replica = partition.roster.hosted(key.replicaId, key.nodeId);
+    if (replica.starts === 0 && partition.roster.isAnyGoneFrom(key.nodeId)) this.#tally.returns += 1;
+    if (replica.gone) partition.fail('dead replicas', `${replica.name} starts again, and was destroyed`);
     if (!replica.recover(hardState, log)) failRecovery(partition, replica, { hardState, log });
     partition.voteDurable(replica, hardState);
     compareStored(partition, replica, log);
@@ -144,9 +160,23 @@ export class RaftJudge {
     const partition = this.#partition(key.partition);
     const replica = recordOf(partition, key);
     this.#tally.checks += 1;
+    this.#tally.destructions += 1;
     checkDestroyed(partition, replica);
     replica.up = false;
     replica.leading = 0;
+  }
+
+  /** All that it held is gone from the disk: nothing may bring it back. */
+  gone(key: ReplicaKey): void {
+    const replica = recordOf(this.#partition(key.partition), key);
+    replica.gone = true;
+  }
+
+  /** A node speaks in the name of a replica that does not live there. */
+  sentForDead(key: ReplicaKey, message: Message): void {
+    const partition = this.#partition(key.partition);
+    this.#tally.checks += 1;
+    checkSpokenForDead(partition, recordOf(partition, key), message);
   }
 
   /** Handed to the storage, not durable yet: the replica's log in memory changes now. */

@@ -225,11 +225,7 @@ export class SimNode {
     });
     if (ended()) return;
     // Whoever came into being and was not stored yet never was.
-    this.#keys = replicaKeys(nodeId, world.map.partitions);
-    for (const partition of storage.partitions()) {
-      const { replicaId } = storage.group(partition);
-      if (replicaId !== undefined) this.#keys.set(partition, { nodeId, partition, replicaId });
-    }
+    this.#keys = replicaKeys(nodeId, world.map.partitions, storage);
     for (const [partition, key] of this.#keys) {
       judge.started(key, { ...storage.group(partition), log: storage.log(partition) }, damageExpected());
     }
@@ -273,7 +269,8 @@ export class SimNode {
       ...transport,
       send: (to, partition, message) => {
         const key = this.#keys.get(partition);
-        if (key !== undefined) judge.sent(key, message);
+        if (key?.replicaId === message.from) judge.sent(key, message);
+        else judge.sentForDead({ nodeId: this.nodeId, partition, replicaId: message.from }, message);
         transport.send(to, partition, message);
       },
     };

@@ -59,11 +59,22 @@ export interface Happened {
   readonly compactions: number;
   readonly transfers: number;
   readonly silences: number;
+  readonly destructions: number;
+  readonly returns: number;
   readonly memberChanges: number;
+}
+
+/** Of a removed replica, on the disk of a node. */
+interface Remains {
+  readonly violation: Violation;
+  readonly node?: SimNode;
 }
 
 /** Once faults stop, every partition that has a majority takes writes within this time. */
 const livenessMs = 5000;
+/** A removed replica that nobody could tell asks for itself, and then its data go bit by bit. */
+const forgottenWithinMs = 30_000;
+const wokenEveryMs = 3000;
 /** A round of the founding needs all founders' answers within a second, and stragglers take up to two, each way. */
 const formedWithinMs = 30_000;
 /** A fault may show in operations that begin so long after it. */
@@ -155,6 +166,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     if (!stopped()) await checkLiveness();
     if (!stopped()) await readEverything();
     if (!stopped()) await compareReplicas();
+    if (!stopped()) await findRemains();
     if (!stopped()) checkLinearizability();
   } catch (error) {
     violated(error);
@@ -211,6 +223,38 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
       if (waitedMs > livenessMs) throw difference;
       await run(100);
     }
+  }
+
+  /**
+   * Whoever was removed hears of it in the end, and nothing of it is left on the disk. One that had fallen silent and to whom the
+   * word of it was lost asks again only when something wakes it: a connection that breaks, or a new start, as here.
+   */
+  async function findRemains(): Promise<void> {
+    for (let waitedMs = 0; ; waitedMs += 100) {
+      const found = firstRemains();
+      if (found === undefined || stopped()) return;
+      if (waitedMs > forgottenWithinMs) throw found.violation;
+      if (waitedMs % wokenEveryMs === 0 && waitedMs > 0) {
+        found.node?.kill();
+        found.node?.start();
+      }
+      await run(100);
+    }
+  }
+
+  function firstRemains(): Remains | undefined {
+    for (const { id } of map.partitions) {
+      const members = membersOf(id);
+      if (members.size === 0) return { violation: new Violation('liveness', 'nobody leads in the end', id) };
+      for (const node of nodes) {
+        if (node.state() !== 'up' || members.has(node.nodeId)) continue;
+        const stored = node.disk.recordsOf(id);
+        if (stored.length === 0) continue;
+        const what = `${node.nodeId}, which has no replica any more, still stores ${stored.length} records`;
+        return { violation: new Violation('destruction', `${what}, ${stored[0] ?? ''} the first`, id), node };
+      }
+    }
+    return undefined;
   }
 
   function firstDifference(): Violation | undefined {
@@ -276,8 +320,15 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   }
 }
 
-function pickHappened({ installs, compactions, transfers, silences }: JudgeCounts): Omit<Happened, 'memberChanges'> {
-  return { installs, compactions, transfers, silences };
+function pickHappened({
+  installs,
+  compactions,
+  transfers,
+  silences,
+  destructions,
+  returns,
+}: JudgeCounts): Omit<Happened, 'memberChanges'> {
+  return { installs, compactions, transfers, silences, destructions, returns };
 }
 
 /** For each partition a key that no client uses. */

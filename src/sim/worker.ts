@@ -17,7 +17,10 @@ export type Finished = Omit<SimulationReport, 'history' | 'violation'> & {
 };
 
 parentPort?.on('message', (task: Task) => {
-  void run(task).then((finished) => parentPort?.postMessage(finished));
+  // From within a promise: where nothing was awaited yet, Node would run its ticks before what follows from promises (scheduler.ts).
+  void Promise.resolve(task)
+    .then(run)
+    .then((finished) => parentPort?.postMessage(finished));
 });
 
 async function run({ seed, bug, swarm }: Task): Promise<Finished> {

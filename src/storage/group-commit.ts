@@ -5,9 +5,11 @@ import type { MachineState, StateReader, StateWrite } from '../kv/types.ts';
 import { noReplica, type HardState, type LogIndex, type LogReader, type ReplicaId } from '../raft/types.ts';
 import type {
   Clock,
+  DeadReplicas,
   LogWrite,
   PartitionId,
   RecoveredGroup,
+  RemovedReplica,
   StateSnapshot,
   Storage,
   StoredConfiguration,
@@ -15,6 +17,7 @@ import type {
 import { BatchSequence, recoverSequence, type RecoveredSequence } from './batch-sequence.ts';
 import { CommitQueue, type Queued } from './commit-queue.ts';
 import type { Databases, DatabaseName } from './database.ts';
+import { nobodyDead, type DestructionWrite } from './destruction.ts';
 import { Group } from './group.ts';
 import { stagedBytes } from './group-state.ts';
 import { HeaderCacheBudget } from './header-cache.ts';
@@ -39,11 +42,14 @@ export interface GroupCommitOptions {
   readonly onSynced?: (database: DatabaseName) => void;
 }
 
-interface QueuedLogWrite extends Queued {
-  readonly group: Group;
-  readonly write: LogWrite;
-  readonly onDurable: () => void;
-}
+type QueuedLogWrite =
+  | (Queued & {
+      readonly type: 'append';
+      readonly group: Group;
+      readonly write: LogWrite;
+      readonly onDurable: () => void;
+    })
+  | (Queued & { readonly type: 'destruction'; readonly write: DestructionWrite; readonly onDurable: () => void });
 
 interface RecoveredStorage {
   readonly logSequence: RecoveredSequence;
@@ -71,6 +77,9 @@ export class GroupCommit implements Storage {
   readonly #budget: HeaderCacheBudget;
   readonly #groups = new Map<PartitionId, Group>();
   readonly #snapshots: OpenSnapshots;
+  /** Under way, and whom of their log writes to tell when the storage fails. */
+  readonly #destructions = new Set<Promise<void>>();
+  readonly #destructionFailed = new Set<(error: unknown) => void>();
   #ordinal = 0;
   #failed = false;
   /** Set while durable log writes are told of: what their owners hand over goes out together. */
@@ -88,8 +97,13 @@ export class GroupCommit implements Storage {
       database: databases.log,
       sequence: new BatchSequence({ config, incarnation, recovered: recovered.logSequence }),
       batchBytesMax,
-      encode: (items, batch, scratch) =>
-        items.reduce((bytes, { group, write }) => bytes + group.encodeLogWrite(write, batch, scratch), 0),
+      encode: (items, batch, scratch) => {
+        const encode = (item: QueuedLogWrite): number =>
+          item.type === 'append'
+            ? item.group.encodeLogWrite(item.write, batch, scratch)
+            : item.write.encode(batch, scratch);
+        return items.reduce((bytes, item) => bytes + encode(item), 0);
+      },
       onDurable: (items, mark) => this.#logDurable(items, mark),
       onFailure,
     });
@@ -108,9 +122,13 @@ export class GroupCommit implements Storage {
     });
     this.#snapshots = new OpenSnapshots(databases.state);
     for (const stored of recovered.groups) {
-      const group = this.#open(stored, true);
+      const group = this.#open(stored, isFounded(stored));
       this.#groups.set(stored.partition, group);
-      group.staging.recover(stored);
+      if (stored.tombstone === undefined) group.staging.recover(stored);
+      else
+        this.#untilDestroyed(group, group.destroyRemains(stored.tombstone, this.#pushDestruction)).catch(
+          () => undefined,
+        );
     }
   }
 
@@ -120,6 +138,15 @@ export class GroupCommit implements Storage {
 
   foundGroup(partition: PartitionId, replicaId: ReplicaId): void {
     this.#group(partition).found(replicaId);
+  }
+
+  dead(partition: PartitionId): DeadReplicas {
+    return this.#groups.get(partition)?.dead ?? nobodyDead;
+  }
+
+  destroyGroup(partition: PartitionId, removed: RemovedReplica): Promise<void> {
+    const group = this.#group(partition);
+    return this.#untilDestroyed(group, group.destroy(removed, this.#pushDestruction));
   }
 
   group(partition: PartitionId): RecoveredGroup {
@@ -139,7 +166,7 @@ export class GroupCommit implements Storage {
     const group = this.#group(write.partition);
     let bytes = 2 * recordOverheadBytes + indexKeyBytes * group.queued(write);
     for (const entry of write.entries) bytes += recordOverheadBytes + entry.body.length;
-    const item: QueuedLogWrite = { group, ordinal: this.#nextOrdinal(), bytes, write, onDurable };
+    const item = { type: 'append' as const, group, ordinal: this.#nextOrdinal(), bytes, write, onDurable };
     if (planted('term-and-vote-apart') && write.hardState) this.#pushApart(item, write.hardState);
     else this.#log.push(item);
     // Pushed behind the log write, it waits for it.
@@ -207,6 +234,7 @@ export class GroupCommit implements Storage {
     this.#resolveIfIdle();
     await idle;
     this.#state.stop();
+    await Promise.allSettled(this.#destructions);
     for (const group of this.#groups.values()) await group.staging.settled();
     await this.#snapshots.close();
     await Promise.all([this.#options.databases.log.close(), this.#options.databases.state.close()]);
@@ -214,7 +242,7 @@ export class GroupCommit implements Storage {
   }
 
   /** A seeded bug: the vote follows in a batch of its own, which it is given by its pretended size. */
-  #pushApart(item: QueuedLogWrite, hardState: HardState): void {
+  #pushApart(item: Extract<QueuedLogWrite, { type: 'append' }>, hardState: HardState): void {
     const { write } = item;
     const { partition } = write;
     this.#log.push({ ...item, write: { ...write, hardState: { ...hardState, votedFor: noReplica } } });
@@ -229,7 +257,7 @@ export class GroupCommit implements Storage {
 
   #logDurable(items: readonly QueuedLogWrite[], mark: Mark): void {
     if (!this.#stillGood(() => this.#synced('log', mark))) return;
-    for (const { group, write } of items) group.log.durable(write);
+    for (const item of items) if (item.type === 'append') item.group.log.durable(item.write);
     this.#telling = true;
     for (const { onDurable } of items) onDurable();
     this.#telling = false;
@@ -262,6 +290,7 @@ export class GroupCommit implements Storage {
       this.#failed = true;
       this.#options.onFailure(error);
       this.#state.failed(error);
+      for (const reject of this.#destructionFailed) reject(error);
     }
     this.#resolveIfIdle();
   }
@@ -275,12 +304,40 @@ export class GroupCommit implements Storage {
   }
 
   #stage(write: StagingWrite): Promise<void> {
-    if (this.#failed || this.#closing) return Promise.reject(new Error('the storage takes no more: it is closing'));
+    if (this.#failed || this.#closing) return Promise.reject(closed());
     const ordinal = write.behindLog && planted('install-state-before-index') ? 0 : this.#nextOrdinal();
     const durable = this.#state.pushStaging(ordinal, write);
     this.flush();
     return durable;
   }
+
+  /** The group is there for another replica once `work` is done; what goes wrong in it fails the storage. */
+  async #untilDestroyed(group: Group, work: Promise<void>): Promise<void> {
+    this.#destructions.add(work);
+    try {
+      await work;
+    } catch (error) {
+      if (!this.#closing) this.#fail(error);
+      throw error;
+    } finally {
+      this.#destructions.delete(work);
+    }
+    const emptied = group.emptied();
+    this.#groups.set(emptied.partition, this.#open(emptied, false));
+  }
+
+  readonly #pushDestruction = (write: DestructionWrite): Promise<void> => {
+    if (this.#failed || this.#closing) return Promise.reject(closed());
+    return new Promise((resolve, reject) => {
+      this.#destructionFailed.add(reject);
+      const onDurable = (): void => {
+        this.#destructionFailed.delete(reject);
+        resolve();
+      };
+      this.#log.push({ type: 'destruction', ordinal: this.#nextOrdinal(), bytes: write.bytes, write, onDurable });
+      this.flush();
+    });
+  };
 
   #nextOrdinal(): number {
     this.#ordinal += 1;
@@ -308,6 +365,15 @@ export class GroupCommit implements Storage {
       },
     });
   }
+}
+
+/** Whether the log database has a log of it. */
+function isFounded({ replicaId, dead }: StoredGroup): boolean {
+  return dead.through === noReplica || replicaId !== undefined;
+}
+
+function closed(): Error {
+  return new Error('the storage takes no more: it is closing');
 }
 
 /** Reads and judges what is stored, then opens it for writing. Throws a StorageDamage; the caller closes the databases. */

@@ -140,6 +140,11 @@ export class GroupLog implements LogReader {
     return this.#putStart(previous, batch, scratch);
   }
 
+  /** Those that the database holds once the batch under way is written. */
+  storedEntries(): { readonly firstIndex: LogIndex; readonly lastIndex: LogIndex } {
+    return { firstIndex: this.#encodedStart.firstIndex, lastIndex: this.#encodedLast.index };
+  }
+
   durable(write: LogWrite): void {
     this.#inBatch = [];
     if (write.install !== undefined) this.#installsWaiting -= 1;

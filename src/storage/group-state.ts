@@ -69,6 +69,11 @@ export class GroupState implements StateReader {
     return this.#area;
   }
 
+  /** Whether the database has anything of it, or will once all that waits is written. */
+  get founded(): boolean {
+    return this.#founded;
+  }
+
   get appliedIndex(): number {
     return this.#newestState.appliedIndex;
   }

@@ -1,12 +1,13 @@
 import { assert } from '../assert.ts';
-import type { ReplicaId } from '../raft/types.ts';
-import type { LogWrite } from '../replica/ports.ts';
+import { noReplica, type ReplicaId } from '../raft/types.ts';
+import type { DeadReplicas, LogWrite, RemovedReplica } from '../replica/ports.ts';
 import type { DatabaseBatch, Databases } from './database.ts';
+import { destroy, destroyRemains, type DestructionOptions } from './destruction.ts';
 import { GroupLog } from './group-log.ts';
 import { GroupState } from './group-state.ts';
 import type { HeaderCacheBudget } from './header-cache.ts';
-import { encodeHardState, encodeLogStart, encodeReplica } from './records.ts';
-import type { StoredGroup } from './recovery.ts';
+import { encodeHardState, encodeLogStart, encodeReplica, type DeadRecord } from './records.ts';
+import { emptyGroup, type StoredGroup } from './recovery.ts';
 import { putRecord, type Scratch } from './sealing.ts';
 import { StagingArea, type StagingQueue } from './staging-area.ts';
 
@@ -29,6 +30,7 @@ export class Group {
   readonly staging: StagingArea;
   #founded: boolean;
   #replicaId: ReplicaId | undefined;
+  #dead: DeadReplicas;
 
   constructor(options: GroupOptions) {
     const { databases, recovered, budget, founded, onBackgroundFailure } = options;
@@ -43,6 +45,7 @@ export class Group {
       onBackgroundFailure,
     });
     this.#founded = founded;
+    this.#dead = recovered.dead;
   }
 
   /** Whether the log's database has anything of it, or will with the batch made last. */
@@ -50,9 +53,18 @@ export class Group {
     return this.#founded;
   }
 
+  get dead(): DeadReplicas {
+    return this.#dead;
+  }
+
   /** Before anything is stored of it. */
   found(replicaId: ReplicaId): void {
     assert(!this.#founded, 'a replica comes into being once');
+    const { through, remains } = this.#dead;
+    assert(
+      replicaId > through && !remains,
+      () => `replica ${replicaId} can't come into being: ${through} is dead here`,
+    );
     this.#replicaId = replicaId;
   }
 
@@ -68,6 +80,29 @@ export class Group {
     return this.log.queued(write);
   }
 
+  /** From the call on nothing may be handed over for it any more. `push`: see `destruction.ts`. */
+  async destroy({ replicaId, configuration }: RemovedReplica, push: DestructionOptions['push']): Promise<void> {
+    assert(replicaId > this.#dead.through, () => `replica ${replicaId} is dead already`);
+    this.#dead = { through: replicaId, configuration, remains: true };
+    await destroy({ ...this.#destructible(), push }, { through: replicaId, configuration });
+  }
+
+  /** What the last start left of a destruction. */
+  async destroyRemains(tombstone: DeadRecord, push: DestructionOptions['push']): Promise<void> {
+    await destroyRemains({ ...this.#destructible(), push }, tombstone);
+  }
+
+  /** All of it is destroyed: what is there for the next replica to come. */
+  emptied(): StoredGroup {
+    const { partition } = this.recovered;
+    const dead = { ...this.#dead, remains: false };
+    return { ...emptyGroup(partition), dead, area: this.state.area, stateFounded: this.state.founded };
+  }
+
+  #destructible(): Omit<DestructionOptions, 'push'> {
+    return { partition: this.recovered.partition, log: this.log, staging: this.staging };
+  }
+
   /** Install, truncate, append, hard state, compact. Returns the bytes put. */
   encodeLogWrite(write: LogWrite, batch: DatabaseBatch, scratch: Scratch): number {
     const { partition, hardState, compactThrough } = write;
@@ -80,6 +115,10 @@ export class Group {
   /** What the log holds of a group but entries is there from its first batch on: one of them missing at open was lost. */
   #found(batch: DatabaseBatch, scratch: Scratch): number {
     if (this.#founded) return 0;
+    assert(
+      this.#replicaId !== undefined || this.#dead.through === noReplica,
+      'the replica that the map names is dead here',
+    );
     this.#founded = true;
     const { partition, hardState, start } = this.recovered;
     let bytes = putRecord(batch, encodeHardState(scratch, partition, hardState));

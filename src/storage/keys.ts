@@ -9,6 +9,8 @@ import type { PartitionId } from '../replica/ports.ts';
 import { StorageDamage } from './damage.ts';
 
 export const RecordKind = {
+  /** Sorts before all else of its group: see `destruction.ts`. */
+  dead: 0,
   hardState: 1,
   logStart: 2,
   machineState: 3,

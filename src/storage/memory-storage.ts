@@ -74,6 +74,8 @@ async function open(options: MemoryStorageOptions, disk: Disk): Promise<MemorySt
   return {
     partitions: () => storage.partitions(),
     foundGroup: (partition, replicaId) => storage.foundGroup(partition, replicaId),
+    dead: (partition) => storage.dead(partition),
+    destroyGroup: (partition, removed) => storage.destroyGroup(partition, removed),
     group: (partition) => storage.group(partition),
     log: (partition) => storage.log(partition),
     state: (partition) => storage.state(partition),

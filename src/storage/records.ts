@@ -15,6 +15,7 @@ import {
   checksumBytes,
   damagedRecord,
   decodeNumbers,
+  decodeNumbersAndBody,
   encodeNumbers,
   seal,
   unseal,
@@ -102,6 +103,33 @@ export function encodeReplica(scratch: Scratch, partition: PartitionId, replicaI
 export function decodeReplica(key: Buffer, value: Buffer): ReplicaId {
   const [replicaId] = decodeNumbers(key, value, 1, () => 'replica');
   return replicaId as ReplicaId;
+}
+
+/** Which stays of the member are over on this node, for good. */
+export interface DeadRecord {
+  /** This one, and all before it. */
+  readonly through: ReplicaId;
+  /** What may still be stored of its log; nothing when the first is above the last. */
+  readonly firstIndex: LogIndex;
+  readonly lastIndex: LogIndex;
+  /** Body of a configuration that was committed, the newest that it knew. */
+  readonly configuration: Uint8Array;
+}
+
+export function encodeDead(scratch: Scratch, partition: PartitionId, dead: DeadRecord): EncodedRecord {
+  const fields = [dead.through, dead.firstIndex, dead.lastIndex];
+  return encodeNumbers(scratch, partition, RecordKind.dead, fields, { body: dead.configuration });
+}
+
+export function decodeDead(key: Buffer, value: Buffer): DeadRecord {
+  const { fields, body } = decodeNumbersAndBody(key, value, 3, () => 'tombstone');
+  const [through, firstIndex, lastIndex] = fields;
+  return {
+    through: through as ReplicaId,
+    firstIndex: firstIndex as LogIndex,
+    lastIndex: lastIndex as LogIndex,
+    configuration: body,
+  };
 }
 
 export function encodeLogStart(scratch: Scratch, partition: PartitionId, start: LogStart): EncodedRecord {

@@ -1,19 +1,27 @@
 /** What the databases hold of each group, read and judged before anything is served. */
-import type { MachineState } from '../kv/types.ts';
 import type { LogIndex, ReplicaId, Term } from '../raft/types.ts';
-import type { PartitionId, RecoveredGroup, StoredConfiguration } from '../replica/ports.ts';
+import type { DeadReplicas, PartitionId, RecoveredGroup, StoredConfiguration } from '../replica/ports.ts';
 import { noReplica } from '../raft/types.ts';
 import { StorageDamage } from './damage.ts';
 import type { Database, DatabaseReader, Databases } from './database.ts';
+import { nobodyDead } from './destruction.ts';
 import type { ChainPosition } from './group-log.ts';
 import { groupKey, kindOfKey, nodePartition, partitionOfKey, RecordKind, type Area } from './keys.ts';
 import { recoverLogEnd, storedLogBytes } from './log-recovery.ts';
-import { decodeHardState, decodeLogStart, decodeReplica, type LogStart } from './records.ts';
+import {
+  decodeDead,
+  decodeHardState,
+  decodeLogStart,
+  decodeReplica,
+  type DeadRecord,
+  type LogStart,
+} from './records.ts';
 import {
   decodeConfigurationRecord,
   decodeMachineState,
   decodeStagedSnapshot,
   decodeUnswept,
+  emptyMachineState,
   type StagedSnapshot,
 } from './state-records.ts';
 
@@ -33,6 +41,9 @@ export interface StoredGroup extends RecoveredGroup {
   readonly rollForward: StagedSnapshot | undefined;
   /** From where on the area that is not live may hold something. */
   readonly unswept: Buffer | undefined;
+  readonly dead: DeadReplicas;
+  /** Set when there is no log behind it any more, and something is left to be destroyed. */
+  readonly tombstone: DeadRecord | undefined;
 }
 
 /** A group never written to. */
@@ -49,6 +60,8 @@ export function emptyGroup(partition: PartitionId): StoredGroup {
     durableAppliedIndex: 0 as LogIndex,
     rollForward: undefined,
     unswept: undefined,
+    dead: nobodyDead,
+    tombstone: undefined,
     start: { firstIndex: 1 as LogIndex, previousTerm: 0 as Term, previousChecksum: 0 },
     last: { index: 0 as LogIndex, term: 0 as Term, checksum: 0 },
   };
@@ -94,7 +107,52 @@ function readReplica(log: Database, partition: PartitionId): ReplicaId | undefin
   return value === undefined ? undefined : decodeReplica(key, value);
 }
 
-async function recoverGroup({ log, state }: Databases, partition: PartitionId): Promise<StoredGroup> {
+/**
+ * Behind a tombstone there is no log, or that of a replica with a higher id, and then no entry that the tombstone speaks of. Both are made sure
+ * of: the one without the other was left by a loss.
+ */
+async function recoverGroup(databases: Databases, partition: PartitionId): Promise<StoredGroup> {
+  const { log } = databases;
+  const tombstone = optional(log, partition, RecordKind.dead, decodeDead);
+  if (tombstone === undefined) return recoverLiving(databases, partition, nobodyDead);
+  const hasLog = [RecordKind.hardState, RecordKind.logStart, RecordKind.replica].some(
+    (kind) => log.get(groupKey(partition, kind)) !== undefined,
+  );
+  if (!hasLog) return recoverDead(databases, partition, tombstone);
+  const { through, configuration, firstIndex, lastIndex } = tombstone;
+  const replicaId = readReplica(log, partition);
+  if (replicaId === undefined || replicaId <= through || firstIndex <= lastIndex) {
+    const whose = replicaId === undefined ? 'that the map names' : `${replicaId}`;
+    throw new StorageDamage(
+      `partition ${partition}: replica ${through} is dead, and there is a log of the one ${whose}`,
+      partition,
+    );
+  }
+  return recoverLiving(databases, partition, { through, configuration, remains: false });
+}
+
+async function recoverDead({ state }: Databases, partition: PartitionId, tombstone: DeadRecord): Promise<StoredGroup> {
+  const { through, configuration, firstIndex, lastIndex } = tombstone;
+  const stateFounded = await isStateFounded(state, partition);
+  const { machineState, area } = readDurableState(state, partition);
+  const unswept = optional(state, partition, RecordKind.unswept, decodeUnswept);
+  const remains = firstIndex <= lastIndex || machineState.appliedIndex > 0 || unswept !== undefined;
+  return {
+    ...emptyGroup(partition),
+    dead: { through, configuration, remains },
+    tombstone: remains ? tombstone : undefined,
+    machineState,
+    area,
+    stateFounded,
+    unswept,
+  };
+}
+
+async function recoverLiving(
+  { log, state }: Databases,
+  partition: PartitionId,
+  dead: DeadReplicas,
+): Promise<StoredGroup> {
   const hardState = required(log, partition, RecordKind.hardState, decodeHardState, 'hard state');
   const start = required(log, partition, RecordKind.logStart, decodeLogStart, 'log start');
   const stateFounded = await isStateFounded(state, partition);
@@ -121,6 +179,8 @@ async function recoverGroup({ log, state }: Databases, partition: PartitionId): 
     durableAppliedIndex: durable.machineState.appliedIndex as LogIndex,
     rollForward,
     unswept: optional(state, partition, RecordKind.unswept, decodeUnswept),
+    dead,
+    tombstone: undefined,
   };
 }
 
@@ -169,8 +229,6 @@ export function readDurableState(state: DatabaseReader, partition: PartitionId):
   }
   return { machineState, area, configuration };
 }
-
-const emptyMachineState: MachineState = { appliedIndex: 0, appliedTerm: 0, logTime: 0, keys: 0, bytes: 0 };
 
 function optional<T>(
   database: DatabaseReader,

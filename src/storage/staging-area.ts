@@ -9,7 +9,14 @@ import { areaEnd, groupKey, keyBehind, otherArea, RecordKind, userKeyOf, valueKe
 import type { StoredGroup } from './recovery.ts';
 import { putRecord, type Scratch } from './sealing.ts';
 import { decodeChunk, type ChunkRecord } from './snapshot-chunk.ts';
-import { encodeMachineState, encodeStagedSnapshot, encodeUnswept, type StagedSnapshot } from './state-records.ts';
+import {
+  decodeUnswept,
+  emptyMachineState,
+  encodeMachineState,
+  encodeStagedSnapshot,
+  encodeUnswept,
+  type StagedSnapshot,
+} from './state-records.ts';
 import { sealValueUnder } from './value-record.ts';
 
 /** Keys that one batch takes out of a dead area: so few that what else waits for the state's queue hardly notices. */
@@ -59,8 +66,9 @@ export class StagingArea {
   #phase: Phase = { type: 'idle' };
   /** The newest installation and sweeping of this start: emptying the area waits for both. */
   #background: Promise<void> = Promise.resolve();
-  /** The area is known to be empty: swept from its beginning by this start, and not written to since. */
-  #empty = false;
+  /** The area is known to be empty: swept from its beginning by this start, or the last one left no mark; and not written to since. */
+  #empty: boolean;
+  #destroyed = false;
 
   constructor(options: {
     readonly database: Database;
@@ -75,6 +83,8 @@ export class StagingArea {
     this.#state = options.state;
     this.#queue = options.queue;
     this.#onBackgroundFailure = options.onBackgroundFailure;
+    const { unswept, rollForward } = options.recovered;
+    this.#empty = unswept === undefined && rollForward === undefined;
   }
 
   /** Goes on where the last start ended: an installation whose log begins behind it already, or a sweep. */
@@ -84,6 +94,7 @@ export class StagingArea {
   }
 
   begin(): Promise<void> {
+    if (this.#destroyed) return Promise.reject(this.#notStaging());
     if (this.#phase.type === 'emptying') return this.#phase.emptied;
     const emptied = this.#emptyArea();
     this.#phase = { type: 'emptying', emptied };
@@ -93,7 +104,7 @@ export class StagingArea {
   async stage(chunk: Buffer): Promise<void> {
     const records = decodeChunk(this.#partition, chunk);
     const staging = this.#phase;
-    if (staging.type !== 'staging') throw this.#notStaging();
+    if (this.#destroyed || staging.type !== 'staging') throw this.#notStaging();
     for (const { userKey, valueBytes } of records) {
       // A chunk that comes again brings what is there already.
       if (staging.lastKey !== undefined && staging.lastKey.compare(userKey) >= 0) continue;
@@ -114,7 +125,7 @@ export class StagingArea {
 
   async complete(machineState: MachineState, configuration: StoredConfiguration | undefined): Promise<void> {
     const staging = this.#phase;
-    if (staging.type !== 'staging') throw this.#notStaging();
+    if (this.#destroyed || staging.type !== 'staging') throw this.#notStaging();
     if (staging.keys !== machineState.keys || staging.bytes !== machineState.bytes) {
       const staged = `${staging.keys} keys of ${staging.bytes} bytes are staged`;
       const said = `${machineState.keys} of ${machineState.bytes}`;
@@ -146,17 +157,46 @@ export class StagingArea {
     this.#makeLive(complete.snapshot);
   }
 
+  /**
+   * Empties both areas, behind the log's tombstone: this one; then an empty state, as if it were a snapshot, takes the place of the
+   * live one, which is swept as ever. So at each moment the stored state is the one that was, or an empty one. Resolves once
+   * all is durable.
+   */
+  async destroy(): Promise<void> {
+    this.#destroyed = true;
+    await this.settled();
+    if (!this.#state.founded) return;
+    const stagedKey = groupKey(this.#partition, RecordKind.stagedSnapshot);
+    await this.#queue.push({ bytes: sweptKeyBytes, urgent: false, encode: (batch) => (batch.delete(stagedKey), 0) });
+    // All that was queued for either area is durable with it.
+    const markKey = groupKey(this.#partition, RecordKind.unswept);
+    const mark = this.#database.get(markKey);
+    if (mark !== undefined) await this.#sweep(decodeUnswept(markKey, mark));
+    if (this.#state.appliedIndex === 0) return;
+    const empty = { machineState: emptyMachineState, configuration: undefined, area: otherArea(this.#state.area) };
+    this.#state.install(empty);
+    await this.#takeOver(empty);
+  }
+
   /** Once nothing of it runs any more, well or not: the queue takes nothing more from it when the storage is closing. */
   async settled(): Promise<void> {
     await this.#background;
     if (this.#phase.type === 'emptying') await Promise.allSettled([this.#phase.emptied]);
   }
 
-  /** Puts the installed snapshot's record in the state's queue, behind the log write that it must not overtake. */
   #makeLive(snapshot: StagedSnapshot): void {
+    const live = this.#takeOver(snapshot);
+    this.#inBackground(() => live);
+  }
+
+  /**
+   * Puts the installed snapshot's record in the state's queue, behind the log write that it must not overtake; then what was live
+   * is swept.
+   */
+  async #takeOver(snapshot: StagedSnapshot): Promise<void> {
     this.#phase = { type: 'idle' };
     this.#empty = false;
-    const durable = this.#queue.push({
+    await this.#queue.push({
       bytes: 4 * sweptKeyBytes + (snapshot.configuration?.body.length ?? 0),
       urgent: true,
       behindLog: true,
@@ -167,11 +207,8 @@ export class StagingArea {
         return bytes + this.#state.encodeInstalled(snapshot, batch, scratch);
       },
     });
-    this.#inBackground(async () => {
-      await durable;
-      this.#state.installDurable(snapshot);
-      await this.#sweep(noKey);
-    });
+    this.#state.installDurable(snapshot);
+    await this.#sweep(noKey);
   }
 
   async #emptyArea(): Promise<void> {

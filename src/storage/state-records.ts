@@ -34,6 +34,9 @@ export interface StagedSnapshot {
   readonly configuration: StoredConfiguration | undefined;
 }
 
+/** Of a group that has applied nothing. */
+export const emptyMachineState: MachineState = { appliedIndex: 0, appliedTerm: 0, logTime: 0, keys: 0, bytes: 0 };
+
 const stateFields = 5;
 const headVersion = 2;
 const headFields = { 1: stateFields, 2: stateFields + 3 } as const;

@@ -3,9 +3,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { StorageConfig } from '../../src/config.ts';
+import type { ReplicaId } from '../../src/raft/types.ts';
 import type { Storage } from '../../src/replica/ports.ts';
 import { cutToSyncPoints } from '../../src/storage/sync-points.ts';
-import { entry, hardState, logWrite, p1, put } from './building.ts';
+import { append, entries, entry, hardState, logWrite, p1, put, settled, stateOf, value } from './building.ts';
 import { open, readLiveFiles, temporaryDirectory, writeFiles, type Files } from './directories.ts';
 
 let directory: string;
@@ -86,4 +87,49 @@ test('without sync acknowledged writes are lost, so this test can fail; with its
     }
   }
   expect(Math.max(...lost)).toBeGreaterThan(0);
+});
+
+test('a destroyed replica is there whole or dead, and what is left of it goes at the next start', async () => {
+  const live = path.join(directory, 'live');
+  const storage = await open(live, { recordSyncPoints: true, writeBufferBytes: 64 * 1024, stateFlushDelayMs: 0 });
+  const values = Object.fromEntries(Array.from({ length: 300 }, (_, key) => [`key ${key}`, 'old']));
+  await append(storage, logWrite(p1, { hardState: hardState(1), entries: entries(1, 1100, 1) }));
+  storage.stageState(
+    p1,
+    Object.keys(values).map((key) => put(key, 'old')),
+    stateOf(values, 1100),
+  );
+  await settled(storage);
+  const taken: { readonly acknowledged: boolean; readonly files: Files }[] = [];
+  const sizes = new Set<number>();
+  const progress = { gone: false };
+  void storage.destroyGroup(p1, { replicaId: 1 as ReplicaId, configuration: Buffer.alloc(0) }).then(() => {
+    progress.gone = true;
+  });
+  for (let last = false; !last; await new Promise(setImmediate)) {
+    last = progress.gone;
+    const files = readLiveFiles(live);
+    const bytes = [...files.values()].reduce((sum, { length }) => sum + length, 0);
+    // One picture of each batch: written, and not fsynced yet.
+    if (last || !sizes.has(bytes)) taken.push({ acknowledged: last, files });
+    sizes.add(bytes);
+  }
+  await storage.close();
+
+  for (const { acknowledged, files } of taken) {
+    const copy = fs.mkdtempSync(path.join(directory, 'copy-'));
+    writeFiles(copy, files);
+    cutToSyncPoints(copy);
+    const found = await open(copy, { stateFlushDelayMs: 0 });
+    const { through, remains } = found.dead(p1);
+    if (acknowledged) expect({ through, remains }).toEqual({ through: 1, remains: false });
+    if (through === 0) {
+      expect([found.log(p1).lastIndex(), value(found, p1, 'key 299')]).toEqual([1100, 'old']);
+    } else {
+      while (found.dead(p1).remains) await new Promise(setImmediate);
+      found.foundGroup(p1, 2 as ReplicaId);
+      expect([found.log(p1).lastIndex(), value(found, p1, 'key 299')]).toEqual([0, undefined]);
+    }
+    await found.close();
+  }
 });

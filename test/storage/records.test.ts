@@ -8,11 +8,13 @@ import type { LogIndex, ReplicaId, Term } from '../../src/raft/types.ts';
 import type { PartitionId } from '../../src/replica/ports.ts';
 import { encodeMark } from '../../src/storage/high-water.ts';
 import {
+  decodeDead,
   decodeEntry,
   decodeHardState,
   decodeLogStart,
   decodeReplica,
   decodeSequence,
+  encodeDead,
   encodeEntry,
   encodeHardState,
   encodeLogStart,
@@ -86,6 +88,19 @@ const written: Record<
     key: '01020304 0c',
     value: '01 0000000000000005',
     content: 5,
+  },
+  tombstone: {
+    encode: () =>
+      encodeDead(scratch, partition, {
+        through: 5 as ReplicaId,
+        firstIndex: 259 as LogIndex,
+        lastIndex: 300 as LogIndex,
+        configuration: bytes('who'),
+      }),
+    decode: decodeDead,
+    key: '01020304 00',
+    value: '01 0000000000000005 0000000000000103 000000000000012c 77686f',
+    content: { through: 5, firstIndex: 259, lastIndex: 300, configuration: bytes('who') },
   },
   'log start': {
     encode: () =>
@@ -288,6 +303,7 @@ test('these are the checksums, worked out once and for all', () => {
       "6c19e0ac",
       "8898d5a4",
       "96828cca",
+      "e0c4eeca",
       "ac44241c",
       "1de38ed1",
       "e78e7123",

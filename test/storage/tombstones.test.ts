@@ -1,6 +1,7 @@
 /** Deleted entries and values stay in LevelDB's tables for a while: nobody walks over them, whatever was deleted and however often it is opened. */
 import { beforeEach, expect, test } from 'vitest';
 import { defaults } from '../../src/config.ts';
+import type { ReplicaId } from '../../src/raft/types.ts';
 import type { Storage } from '../../src/replica/ports.ts';
 import { openGroupCommit } from '../../src/storage/group-commit.ts';
 import type { Mark } from '../../src/storage/high-water.ts';
@@ -161,4 +162,19 @@ test('values deleted one by one are stepped over only by who reads through all o
   );
   await settled(storage);
   expect(await reopen()).toBe(0);
+});
+
+test('a destroyed group is opened without stepping over what was deleted, and so is one that lives in its place', async () => {
+  const removed = { replicaId: 1 as ReplicaId, configuration: bytes('') };
+  const before = databases.state.steppedOver + databases.log.steppedOver;
+  await storage.destroyGroup(p1, removed);
+  expect(databases.state.steppedOver + databases.log.steppedOver - before).toBeLessThan(5);
+  expect(await reopen()).toBe(0);
+  const transfer = await transferOf(4000);
+  storage.foundGroup(p1, 2 as ReplicaId);
+  await stage(storage, p1, transfer);
+  await append(storage, installOf(p1, transfer));
+  await settled(storage);
+  expect(await reopen()).toBe(0);
+  expect(storage.log(p1).firstIndex()).toBe(4001);
 });

@@ -1,5 +1,5 @@
 /** The rules about changing members: when a leader may, and what whoever was left out may still do. */
-import { EntryKind, noReplica, type Entry, type HardState, type LogIndex } from '../../raft/types.ts';
+import { EntryKind, noReplica, type Entry, type HardState, type LogIndex, type Message } from '../../raft/types.ts';
 import { named, type KnownEntry } from './entries.ts';
 import type { LeaderRecord, PartitionRecord } from './partition-record.ts';
 import type { ReplicaRecord } from './replica-record.ts';
@@ -67,6 +67,15 @@ export function checkToldRemoved(
   }
   const whom = told === undefined ? 'a replica that never was' : told.name;
   partition.fail('told removed falsely', `${replica.name} tells ${whom} that it was left out, which is not committed`);
+}
+
+/** Of it nothing is heard any more but that others are out as well. */
+export function checkSpokenForDead(partition: PartitionRecord, replica: ReplicaRecord, message: Message): void {
+  if (replica.up || message.type !== 'ReplicaRemoved') {
+    const what = `a ${message.type} leaves ${replica.nodeId ?? 'a node'} in the name of ${replica.name}`;
+    partition.fail('dead replicas', `${what}, which does not live there`);
+  }
+  checkToldRemoved(partition, replica, partition.roster.replica(message.to));
 }
 
 /** Its data may go only behind a committed configuration without it: it may be what a quorum is made of. */

@@ -53,6 +53,8 @@ export class ReplicaRecord {
   led = 0;
   /** It has applied a configuration that leaves it out. */
   removed = false;
+  /** It was destroyed, down to the last record. */
+  gone = false;
   /** A whole snapshot that lies beside its state, durable. */
   staged: SnapshotPoint | undefined;
 

@@ -37,6 +37,11 @@ export class Roster {
     return this.#replicas.get(id);
   }
 
+  /** Whether one that lived there was destroyed. */
+  isAnyGoneFrom(nodeId: NodeId): boolean {
+    return [...this.#replicas.values()].some((replica) => replica.gone && replica.nodeId === nodeId);
+  }
+
   /**
    * The replica that (re)starts on a node. An id stands for one stay on one node, and a node hosts one replica of a
    * partition at a time. Whom no configuration names yet must have an id above all that were given.

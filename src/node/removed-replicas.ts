@@ -1,0 +1,81 @@
+/** The end of replicas that a committed configuration has left out: what becomes of their data, and what is answered in their name. */
+import type { Logger } from '../logger.ts';
+import { decodeConfiguration, encodeConfiguration } from '../raft/configuration.ts';
+import { leavesOut } from '../raft/membership.ts';
+import type { Message, ReplicaId } from '../raft/types.ts';
+import type { NodeId, PartitionId, Storage, Transport } from '../replica/ports.ts';
+import type { Replica } from '../replica/replica.ts';
+
+export interface RemovedReplicasOptions {
+  readonly storage: Pick<Storage, 'dead' | 'destroyGroup'>;
+  readonly transport: Pick<Transport, 'send' | 'flush'>;
+  /** Resolves once storage is asked for nothing of the partition any more; undefined when nothing is under way. */
+  readonly endSnapshots: (partition: PartitionId) => Promise<void> | undefined;
+  readonly logger: Logger;
+}
+
+export class RemovedReplicas {
+  readonly #options: RemovedReplicasOptions;
+  /** Stopped, and their ids not dead in storage yet, or their data not gone. */
+  readonly #leaving = new Map<PartitionId, ReplicaId>();
+  #stopped = false;
+
+  constructor(options: RemovedReplicasOptions) {
+    this.#options = options;
+  }
+
+  /** It lived here and never does again, or another one after it does. */
+  isDead(partition: PartitionId, replicaId: ReplicaId): boolean {
+    const leaving = this.#leaving.get(partition);
+    return (
+      replicaId <= this.#options.storage.dead(partition).through || (leaving !== undefined && replicaId <= leaving)
+    );
+  }
+
+  /** Whether one that is not dead may come into being, where no other lives. */
+  isRoom(partition: PartitionId): boolean {
+    return !this.#leaving.has(partition) && !this.#options.storage.dead(partition).remains;
+  }
+
+  /** `replica` was stopped and knows of a committed configuration without it. If the node stops before its id is dead, it learns of it again. */
+  destroy(replica: Replica): void {
+    const { partition, replicaId } = replica;
+    const { logger } = this.#options;
+    this.#leaving.set(partition, replicaId);
+    this.#destroy(replica).then(
+      () => {
+        this.#leaving.delete(partition);
+        logger.info({ partition, replicaId }, 'what a removed replica had stored is gone');
+      },
+      // A storage that failed has said so itself; one that was closed goes on at its next opening.
+      (error: unknown) => logger.info({ partition, replicaId, error }, 'a removed replica is not destroyed yet'),
+    );
+  }
+
+  /**
+   * A message to a dead id. Who asks it for a vote may be one that was removed as well, and whose voters are all dead by now: from
+   * the configuration that the dead one knew to be committed it is told. Nothing else is ever said in its name.
+   */
+  answer(sender: NodeId, partition: PartitionId, { type, from, to, term }: Message): void {
+    if (type !== 'PreVoteRequest' && type !== 'VoteRequest') return;
+    const { storage, transport } = this.#options;
+    const { configuration } = storage.dead(partition);
+    if (configuration === undefined || !leavesOut(decodeConfiguration(configuration), from)) return;
+    transport.send(sender, partition, { type: 'ReplicaRemoved', from: to, to: from, term });
+    transport.flush();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #destroy(replica: Replica): Promise<void> {
+    const { storage, endSnapshots } = this.#options;
+    const { partition, replicaId } = replica;
+    const configuration = encodeConfiguration(replica.committedConfiguration());
+    const ending = endSnapshots(partition);
+    if (ending !== undefined) await ending;
+    if (this.#stopped) throw new Error('the node stops');
+    await storage.destroyGroup(partition, { replicaId, configuration });
+  }
+}
