@@ -6,6 +6,7 @@
  * faults; failing and full disks, as long as what a disk acknowledged is there; damage to the disks of so few nodes that every
  * partition keeps a majority of whole ones.
  */
+import type { PartitionDescriptor } from '../cluster/types.ts';
 import type { NodeId } from '../replica/ports.ts';
 import { damageKinds, type DiskFaults } from './disk.ts';
 import type { Random } from './random.ts';
@@ -18,6 +19,8 @@ export interface FaultInjectorOptions {
   readonly random: Random;
   readonly swarm: Swarm;
   readonly nodes: readonly SimNode[];
+  /** Hears of a leader that was cut off, so that clients can do what shows whether it answers still. */
+  readonly onCutOff: (leader: SimNode) => void;
 }
 
 /** One fault that lasts: from when, and what takes it back. */
@@ -26,7 +29,21 @@ interface Lasting {
   readonly end: () => void;
 }
 
+/** From whom, and to whom. */
+type Links = readonly (readonly [SimNode, SimNode])[];
+type Sides = readonly [readonly SimNode[], readonly SimNode[]];
+
+interface Blocked {
+  readonly links: Links;
+  /** Who hears of it at once. */
+  readonly heardBy: readonly SimNode[];
+}
+
 const longestFaultMs = 8000;
+/** Of a shorter cut the others would notice nothing: a longest election timeout, about. */
+const isolatedMsMin = 1000;
+const silenceAwaitedMs = 3000;
+const silenceLookMs = 20;
 
 export class FaultInjector {
   /** How often each kind happened. */
@@ -40,6 +57,8 @@ export class FaultInjector {
   readonly #damaged = new Set<NodeId>();
   /** The next snapshots that are installed may meet a crash. */
   #crashesAtInstall = false;
+  /** The next group that falls silent loses its leader. */
+  #awaitsSilence = false;
   #stopped = false;
   #endsAt = 0;
   #lastEndedAt = 0;
@@ -139,21 +158,23 @@ export class FaultInjector {
       case 'split': {
         const shuffled = random.shuffle(nodes);
         const cut = random.whole(1, shuffled.length - 1);
-        return this.#blockAll(kind, lastsMs, crossing(shuffled.slice(0, cut), shuffled.slice(cut)));
+        return this.#cut(kind, lastsMs, [shuffled.slice(0, cut), shuffled.slice(cut)]);
       }
       case 'one-way block': {
         const [from, to] = random.shuffle(nodes);
-        if (from !== undefined && to !== undefined) this.#blockAll(kind, lastsMs, [[from, to]]);
-        return;
+        if (from === undefined || to === undefined) return;
+        return this.#blockAll(kind, lastsMs, { links: [[from, to]], heardBy: this.#drawHeardBy([[from], [to]]) });
       }
       case 'bridge': {
         // Two halves that hear one node and not each other.
         const [, ...others] = random.shuffle(nodes);
         const half = Math.floor(others.length / 2);
-        return this.#blockAll(kind, lastsMs, crossing(others.slice(0, half), others.slice(half)));
+        return this.#cut(kind, lastsMs, [others.slice(0, half), others.slice(half)]);
       }
       case 'isolate leader':
-        return this.#isolateLeader(kind, lastsMs);
+        return this.#isolate(kind, world.map.partitions);
+      case 'isolate silent leader':
+        return this.#isolateSilent(kind);
       case 'clog':
         return this.#clog(kind, lastsMs);
       case 'slow disk':
@@ -214,15 +235,43 @@ export class FaultInjector {
     }
   }
 
-  /** Cuts the leader of some partition off from all others. */
-  #isolateLeader(kind: FaultKind, lastsMs: number): void {
-    const { world, random, nodes } = this.#options;
-    const partition = random.pick(world.map.partitions);
+  /** Cuts the leader of one of these partitions off from all others. */
+  #isolate(kind: FaultKind, partitions: readonly PartitionDescriptor[]): void {
+    const { world, random, nodes, onCutOff } = this.#options;
+    if (partitions.length === 0) return;
+    const partition = random.pick(partitions);
     const leader = nodes.find((node) => node.leads(partition));
     if (leader === undefined) return;
     const others = nodes.filter((node) => node !== leader);
-    this.#blockAll(kind, lastsMs, crossing([leader], others));
+    const lastsMs = Math.min(random.magnitude(isolatedMsMin, longestFaultMs), this.#endsAt - world.scheduler.now());
+    // The others of a silent group go on only when they are told; its leader stays silent only when it is not.
+    const sides: Sides = [[leader], others];
+    const heardBy = this.#isSilent(partition) && random.chance(0.6) ? others : this.#drawHeardBy(sides);
+    this.#blockAll(kind, lastsMs, { links: crossing(...sides), heardBy });
+    onCutOff(leader);
   }
+
+  /** As soon as some group is silent: with few partitions that is a matter of moments. */
+  #isolateSilent(kind: FaultKind): void {
+    if (this.#awaitsSilence) return;
+    this.#awaitsSilence = true;
+    const { scheduler, map } = this.#options.world;
+    const until = scheduler.now() + silenceAwaitedMs;
+    const look = (): void => {
+      const silent = map.partitions.filter(this.#isSilent);
+      if (silent.length === 0 && scheduler.now() < until) return void scheduler.after(silenceLookMs, look);
+      this.#awaitsSilence = false;
+      if (!this.#stopped) this.#isolate(kind, silent);
+    };
+    look();
+  }
+
+  /** Whether its leader has fallen silent. */
+  readonly #isSilent = ({ id }: PartitionDescriptor): boolean =>
+    this.#options.nodes.some((node) => {
+      const status = node.replica(id)?.status();
+      return status?.role === 'leader' && status.quiesced;
+    });
 
   /** Asks some node to move some partition's leadership to some node. */
   #transfer(kind: FaultKind): void {
@@ -232,10 +281,20 @@ export class FaultInjector {
     if (random.pick(nodes).transferLeadership(id, to, random.magnitude(50, 3000))) this.#count(kind);
   }
 
-  #blockAll(kind: FaultKind, lastsMs: number, links: readonly (readonly [SimNode, SimNode])[]): void {
-    const { world, random } = this.#options;
-    const abrupt = random.chance(0.3);
-    for (const [from, to] of links) world.network.block(from.nodeId, to.nodeId, abrupt);
+  /** Between all of the one side and all of the other, both ways. */
+  #cut(kind: FaultKind, lastsMs: number, sides: Sides): void {
+    this.#blockAll(kind, lastsMs, { links: crossing(...sides), heardBy: this.#drawHeardBy(sides) });
+  }
+
+  /** Both sides hear of it at once, or one, or neither. */
+  #drawHeardBy([ones, others]: Sides): readonly SimNode[] {
+    return this.#options.random.pick([[], ones, others, [...ones, ...others]]);
+  }
+
+  #blockAll(kind: FaultKind, lastsMs: number, { links, heardBy }: Blocked): void {
+    const { world } = this.#options;
+    const told = new Set(heardBy.map(({ nodeId }) => nodeId));
+    for (const [from, to] of links) world.network.block(from.nodeId, to.nodeId, told);
     this.#last(kind, lastsMs, () => {
       for (const [from, to] of links) world.network.unblock(from.nodeId, to.nodeId);
     });
@@ -310,9 +369,9 @@ export class FaultInjector {
 }
 
 /** Both directions between each of the one and each of the other. */
-function crossing(ones: readonly SimNode[], others: readonly SimNode[]): (readonly [SimNode, SimNode])[] {
+function crossing(ones: readonly SimNode[], others: readonly SimNode[]): Links {
   return ones.flatMap((one) =>
-    others.flatMap((other): (readonly [SimNode, SimNode])[] => [
+    others.flatMap((other): Links => [
       [one, other],
       [other, one],
     ]),

@@ -100,16 +100,21 @@ export class Network {
     return this.#endpoints.get(nodeId);
   }
 
-  /** Nothing passes from one to the other any more. `abrupt`: both ends are told at once, else they notice the silence. */
-  block(from: NodeId, to: NodeId, abrupt: boolean): void {
+  /**
+   * Nothing passes from one to the other any more. Of the two ends, those in `told` hear of it at once, as from a reset that came
+   * through; the others notice the silence. Between two such ends a connection is half open.
+   */
+  block(from: NodeId, to: NodeId, told: ReadonlySet<NodeId>): void {
     this.#blocked.add(`${from}>${to}`);
-    const breakConnections = (): void => {
-      if (!this.isBlocked(from, to)) return;
-      this.#endpoints.get(from)?.lose(to, 'the link is dead');
-      this.#endpoints.get(to)?.lose(from, 'the link is dead');
+    const breakConnection = (owner: NodeId, peer: NodeId): void => {
+      const noticed = (): void => {
+        if (this.isBlocked(from, to)) this.#endpoints.get(owner)?.lose(peer, 'the link is dead');
+      };
+      if (told.has(owner)) noticed();
+      else this.options.scheduler.after(this.options.config.silenceTimeoutMs, noticed);
     };
-    if (abrupt) breakConnections();
-    else this.options.scheduler.after(this.options.config.silenceTimeoutMs, breakConnections);
+    breakConnection(from, to);
+    breakConnection(to, from);
   }
 
   unblock(from: NodeId, to: NodeId): void {

@@ -105,7 +105,13 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   const world: World = { seed, config, map, scheduler, network, judge, trace, keyIn, installing, violated };
 
   const nodes: SimNode[] = [];
-  const injector = new FaultInjector({ world, random: new Random(seed, 'faults'), swarm, nodes });
+  const injector = new FaultInjector({
+    world,
+    random: new Random(seed, 'faults'),
+    swarm,
+    nodes,
+    onCutOff: (leader) => workload.turnTo(leader),
+  });
   const clocks = new Random(seed, 'clocks');
   map.nodes.forEach(({ nodeId }, index) => {
     const disk = new SimDisk({
@@ -144,7 +150,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     nodes,
     everyMs: swarm.memberChangeEveryMs,
   });
-  const workload = new Workload({ scheduler, trace, random: new Random(seed, 'clients'), nodes, swarm });
+  const workload = new Workload({ scheduler, trace, random: new Random(seed, 'clients'), nodes, map, swarm });
   const calm = { operations: 0, unknown: 0 };
   const stopped = (): boolean => violation !== undefined;
   const run = (ms: number): Promise<void> => scheduler.runUntil(scheduler.now() + ms, stopped);

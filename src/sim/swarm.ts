@@ -17,6 +17,7 @@ export const faultKinds = [
   'one-way block',
   'bridge',
   'isolate leader',
+  'isolate silent leader',
   'clog',
   'slow disk',
   'disk stall',
@@ -40,6 +41,8 @@ export interface Swarm {
   readonly hotKeys: number;
   readonly coldKeys: number;
   readonly hotShare: number;
+  /** The clients keep to some of the hot keys and nodes for so long on average, then to others, ms; 0 for all of them all the time. */
+  readonly spellMs: number;
   readonly operations: { readonly put: number; readonly get: number; readonly delete: number };
   readonly requestTimeoutMs: number;
   readonly quality: LinkQuality;
@@ -96,6 +99,7 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
     hotKeys: random.whole(4, 20),
     coldKeys: random.whole(20, 200),
     hotShare: random.between(0.7, 1),
+    spellMs: random.chance(0.7) ? random.magnitude(300, 5000) : 0,
     operations: { put: random.between(1, 4), get: random.between(1, 4), delete: random.between(0, 1) },
     requestTimeoutMs: random.magnitude(500, 5000),
     quality,
@@ -111,7 +115,7 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
     compactEntriesMin: Math.floor(random.magnitude(1, 30)),
     snapshotChunkBytes: Math.floor(random.magnitude(64, 4096)),
     snapshotBytesPerSecondMax: Math.floor(random.magnitude(1024, 1024 * 1024)),
-    quiesceTicks: random.pick([0, 1, 5, 20]),
+    quiesceTicks: random.pick([0, 1, 3, 5, 20]),
     memberChangeEveryMs: random.chance(0.8) ? random.magnitude(200, 5000) : 0,
     seconds: 60,
     ...overrides,

@@ -2,6 +2,8 @@
  * Clients of a simulated cluster: each does one operation after the other through any node, goes where it is sent,
  * tries again what certainly did nothing, and records what it asked, what it was told and when.
  */
+import { keyHash } from '../cluster/hash.ts';
+import type { PartitionMap } from '../cluster/partition-map.ts';
 import type { KvOutcome, KvRequest } from '../cluster/types.ts';
 import type { Operation } from '../history/types.ts';
 import { encodeCommand } from '../kv/command.ts';
@@ -9,6 +11,7 @@ import type { NodeId } from '../replica/ports.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SimNode } from './sim-node.ts';
+import { drawSpell, spellsAround, type Spell } from './spell.ts';
 import type { Swarm } from './swarm.ts';
 import type { Trace } from './trace.ts';
 
@@ -17,6 +20,7 @@ export interface WorkloadOptions {
   readonly random: Random;
   readonly trace: Trace;
   readonly nodes: readonly SimNode[];
+  readonly map: PartitionMap;
   readonly swarm: Swarm;
 }
 
@@ -24,6 +28,8 @@ export interface WorkloadOptions {
 const patienceMs = 300;
 const retryPauseMs = 40;
 const redirectsMax = 3;
+/** So few that what is read has mostly been written a moment ago. */
+const keysTurnedToMax = 6;
 /** Between a client and a node, one way. */
 const wayMsMin = 0.05;
 const wayMsMax = 0.5;
@@ -35,13 +41,19 @@ export class Workload {
   /** Hears of each operation of the clients as it ends. */
   onSettled: (operation: Operation) => void = () => undefined;
   readonly #options: WorkloadOptions;
+  readonly #hotKeys: readonly string[];
+  readonly #coldKeys: readonly string[];
   #stopped = false;
   #stamp = 0;
   #values = 0;
   #waiting = 0;
+  /** The one in force, and those that follow it. */
+  #spells: readonly Spell<SimNode>[] = [];
 
   constructor(options: WorkloadOptions) {
     this.#options = options;
+    this.#hotKeys = numbered('hot', options.swarm.hotKeys);
+    this.#coldKeys = numbered('cold', options.swarm.coldKeys);
   }
 
   start(): void {
@@ -54,6 +66,15 @@ export class Workload {
     this.#stopped = true;
   }
 
+  /** The clients turn to keys of what `leader` leads, through the other nodes, and after a while to it. */
+  turnTo(leader: SimNode): void {
+    const { scheduler, random, nodes, map } = this.#options;
+    const led = new Set(map.partitions.filter((partition) => leader.leads(partition)));
+    const isLed = (key: string): boolean => led.has(map.partitionOf(keyHash(Buffer.from(key))));
+    const keys = [...this.#hotKeys, ...this.#coldKeys].filter(isLed).slice(0, keysTurnedToMax);
+    if (keys.length > 0) this.#spells = spellsAround(random, leader, { keys, nodes, now: scheduler.now() });
+  }
+
   /** Operations that are under way. */
   waiting(): number {
     return this.#waiting;
@@ -61,18 +82,29 @@ export class Workload {
 
   /** One operation beside the clients' own; `done` hears what came of it. */
   once(process: string, request: Pick<Operation, 'op' | 'key'>, done: (operation: Operation) => void): void {
-    this.#begin(process, request, done);
+    this.#begin(process, { ...request, nodes: this.#options.nodes }, done);
   }
 
   #think(client: number): void {
     const { scheduler, random, swarm } = this.#options;
     scheduler.after(random.exponential(swarm.thinkMs), () => {
       if (this.#stopped) return;
-      this.#begin(`c${client}`, { op: this.#drawOperation(), key: this.#drawKey() }, (operation) => {
+      const { keys, nodes, reads } = this.#currentSpell();
+      const op = reads ? 'get' : this.#drawOperation();
+      this.#begin(`c${client}`, { op, key: this.#drawKey(keys), nodes }, (operation) => {
         this.onSettled(operation);
         this.#think(client);
       });
     });
+  }
+
+  #currentSpell(): Spell<SimNode> {
+    const { scheduler, random, swarm, nodes } = this.#options;
+    const now = scheduler.now();
+    this.#spells = this.#spells.filter(({ endsAt }) => now < endsAt);
+    const current = this.#spells[0] ?? drawSpell(random, swarm.spellMs, { keys: this.#hotKeys, nodes, now });
+    if (this.#spells.length === 0) this.#spells = [current];
+    return current;
   }
 
   #drawOperation(): Operation['op'] {
@@ -83,13 +115,17 @@ export class Workload {
     return drawn < put + get ? 'get' : 'delete';
   }
 
-  #drawKey(): string {
+  #drawKey(hotKeys: readonly string[]): string {
     const { random, swarm } = this.#options;
-    if (random.chance(swarm.hotShare)) return `hot-${random.whole(1, swarm.hotKeys)}`;
-    return `cold-${random.whole(1, swarm.coldKeys)}`;
+    if (random.chance(swarm.hotShare)) return random.pick(hotKeys);
+    return random.pick(this.#coldKeys);
   }
 
-  #begin(process: string, { op, key }: Pick<Operation, 'op' | 'key'>, done: (operation: Operation) => void): void {
+  #begin(
+    process: string,
+    { op, key, nodes }: Pick<Operation, 'op' | 'key'> & Pick<WorkloadOptions, 'nodes'>,
+    done: (operation: Operation) => void,
+  ): void {
     const { scheduler, trace, swarm } = this.#options;
     let input: string | null = null;
     if (op === 'put') {
@@ -101,7 +137,7 @@ export class Workload {
     trace.note(() => `${process} ${op} ${key}${input === null ? '' : ` = ${input}`}`);
     const attempt = new Attempt(
       this.#options,
-      { op, key, input },
+      { op, key, input, nodes },
       scheduler.now() + swarm.requestTimeoutMs,
       (settled) => {
         this.#waiting -= 1;
@@ -128,34 +164,40 @@ class Attempt {
   readonly #request: Pick<Operation, 'op' | 'key' | 'input'>;
   readonly #deadlineAt: number;
   readonly #settle: (settled: Settled) => void;
+  /** Those that its client knows of. */
+  #nodes: readonly SimNode[];
   #settled = false;
   /** Counts the nodes asked, so that the answer of an earlier one is told from that of the last. */
   #asked = 0;
 
   constructor(
     options: WorkloadOptions,
-    request: Pick<Operation, 'op' | 'key' | 'input'>,
+    { nodes, ...request }: Pick<Operation, 'op' | 'key' | 'input'> & Pick<WorkloadOptions, 'nodes'>,
     deadlineAt: number,
     settle: (settled: Settled) => void,
   ) {
     this.#options = options;
     this.#request = request;
+    this.#nodes = nodes;
     this.#deadlineAt = deadlineAt;
     this.#settle = settle;
   }
 
-  /** Asks `to`, or any node. */
+  /** Asks `to`, or any of its nodes. */
   go(to: NodeId | undefined, redirects: number): void {
     const { scheduler, random, nodes } = this.#options;
-    const node = nodes.find((candidate) => candidate.nodeId === to) ?? random.pick(nodes);
+    const node = nodes.find((candidate) => candidate.nodeId === to) ?? random.pick(this.#nodes);
     this.#asked += 1;
     const asked = this.#asked;
     scheduler.after(random.between(wayMsMin, wayMsMax), () => {
       const facade = node.facade();
       const leftMs = this.#deadlineAt - scheduler.now();
       if (leftMs <= 0) return this.#finish({ output: null, outcome: 'failed' });
-      // Nobody listens there: certainly nothing was done.
-      if (facade === undefined) return this.#again();
+      // Nobody listens there: certainly nothing was done. It asks around.
+      if (facade === undefined) {
+        this.#nodes = nodes;
+        return this.#again();
+      }
       const lost = (): void => {
         if (this.#asked === asked) this.#lost();
       };
@@ -228,6 +270,10 @@ class Attempt {
     this.#settled = true;
     this.#settle(settled);
   }
+}
+
+function numbered(name: string, count: number): readonly string[] {
+  return Array.from({ length: count }, (_, index) => `${name}-${index + 1}`);
 }
 
 function writeOutput(result: Extract<KvOutcome, { type: 'done' }>['result']): Operation['output'] {

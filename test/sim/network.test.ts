@@ -112,7 +112,7 @@ describe('a peer whose process is gone', () => {
     [nodeA, nodeB],
     [nodeB, nodeA],
   ])('is not told of when the link from %s to %s is blocked', async (from, to) => {
-    network.block(from, to, false);
+    network.block(from, to, new Set());
     network.detach(nodeB);
     await pass(redialedMs);
     network.heal();
@@ -149,13 +149,25 @@ describe('a peer whose process is gone', () => {
 });
 
 test('a link that was cut and is whole again connects, and says nothing of refusals', async () => {
-  network.block(nodeA, nodeB, true);
+  network.block(nodeA, nodeB, new Set([nodeA, nodeB]));
   expect(witnessA.peerEvents).toEqual(['b up', 'b down']);
   await pass(redialedMs);
   network.unblock(nodeA, nodeB);
   await pass(redialedMs);
   expect(witnessA.peerEvents).toEqual(['b up', 'b down', 'b up']);
   expect([witnessA.refused, witnessB.refused]).toEqual([[], []]);
+});
+
+test('a link that was cut is half open while one end was told and the other has not noticed the silence', async () => {
+  network.block(nodeA, nodeB, new Set([nodeA]));
+  expect([witnessA.peerEvents, witnessB.peerEvents]).toEqual([['b up', 'b down'], ['a up']]);
+  await pass(defaults.transport.silenceTimeoutMs - 1);
+  expect(witnessB.peerEvents).toEqual(['a up']);
+  await pass(1);
+  expect([witnessA.peerEvents, witnessB.peerEvents]).toEqual([
+    ['b up', 'b down'],
+    ['a up', 'a down'],
+  ]);
 });
 
 describe('the bulk lane', () => {

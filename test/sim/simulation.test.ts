@@ -115,3 +115,12 @@ test('faults happen, and are counted', async () => {
   expect(starts).toBeGreaterThan(3);
   expect(unknown).toBeGreaterThan(0);
 });
+
+test.each([
+  [1, true],
+  [0, false],
+])('with quiesceTicks %i leaders of silent groups are cut off: %s', async (quiesceTicks, happens) => {
+  const swarm = { seconds: 6, faults: ['isolate silent leader' as const], faultEveryMs: 500, nodes: 3, quiesceTicks };
+  const { faults, violation } = await simulate({ seed: 6, swarm });
+  expect([violation, (faults.get('isolate silent leader') ?? 0) > 0]).toEqual([undefined, happens]);
+});
