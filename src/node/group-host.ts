@@ -114,7 +114,9 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   receive(sender: NodeId, partition: PartitionId, message: Message): void {
     const replica = this.#hosted.replica(partition);
     if (replica?.replicaId === message.to) return replica.receive(sender, message);
-    if (this.#removed.isDead(partition, message.to)) return this.#removed.answer(sender, partition, message);
+    if (this.#removed.isDead(partition, message.to)) {
+      return this.#removed.answer(sender, message, { partition, successor: replica });
+    }
     if (replica !== undefined) return this.#maybeTellOfSuccessor(replica, sender, message);
     if (this.#maybeComeIntoBeing(partition, message)) this.#hosted.receive(sender, partition, message);
   }

@@ -14,6 +14,12 @@ export interface RemovedReplicasOptions {
   readonly logger: Logger;
 }
 
+interface Asked {
+  readonly partition: PartitionId;
+  /** Who lives here by now. */
+  readonly successor: Pick<Replica, 'committedConfiguration'> | undefined;
+}
+
 export class RemovedReplicas {
   readonly #options: RemovedReplicasOptions;
   /** Stopped, and their ids not dead in storage yet, or their data not gone. */
@@ -53,14 +59,16 @@ export class RemovedReplicas {
   }
 
   /**
-   * A message to a dead id. Who asks it for a vote may be one that was removed as well, and whose voters are all dead by now: from
-   * the configuration that the dead one knew to be committed it is told. Nothing else is ever said in its name.
+   * A message to a dead id. Who asks it for a vote may be one that was removed as well, and whose voters are all dead by now: it is
+   * told so, from the configuration that the dead one knew to be committed, or that its `successor` on this node does. A newcomer
+   * that was removed before it heard anything knows nobody but founders. Nothing else is ever said in a dead one's name.
    */
-  answer(sender: NodeId, partition: PartitionId, { type, from, to, term }: Message): void {
+  answer(sender: NodeId, { type, from, to, term }: Message, { partition, successor }: Asked): void {
     if (type !== 'PreVoteRequest' && type !== 'VoteRequest') return;
     const { storage, transport } = this.#options;
     const { configuration } = storage.dead(partition);
-    if (configuration === undefined || !leavesOut(decodeConfiguration(configuration), from)) return;
+    const known = [configuration && decodeConfiguration(configuration), successor?.committedConfiguration()];
+    if (!known.some((one) => one !== undefined && leavesOut(one, from))) return;
     transport.send(sender, partition, { type: 'ReplicaRemoved', from: to, to: from, term });
     transport.flush();
   }

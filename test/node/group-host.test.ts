@@ -5,7 +5,7 @@ import { buildPartitionMap } from '../../src/cluster/partition-map.ts';
 import { silentLogger } from '../../src/logger.ts';
 import { GroupHost } from '../../src/node/group-host.ts';
 import { encodeConfiguration } from '../../src/raft/configuration.ts';
-import type { LogIndex, Message, ReplicaId, Term } from '../../src/raft/types.ts';
+import { EntryKind, type LogIndex, type Message, type ReplicaId, type Term } from '../../src/raft/types.ts';
 import type { NodeId, PartitionId } from '../../src/replica/ports.ts';
 import { openMemoryStorage, type MemoryStorage } from '../../src/storage/memory-storage.ts';
 import { VirtualClock } from '../cluster/virtual-clock.ts';
@@ -212,4 +212,31 @@ test('in the name of the dead nothing is said, but to others that were left out 
   expect(world.sent).toEqual([]);
   world.receive('PreVoteRequest', founder, 5);
   expect(world.sent).toEqual([{ to: n2, message: { type: 'ReplicaRemoved', from: founder, to: 5, term: 3 } }]);
+});
+
+test('and to those that a successor of the dead knows to be left out: a newcomer that heard nothing knows only founders', async () => {
+  const world = await removedWorld();
+  world.receive('Heartbeat', 7);
+  const members = { voters: [leader], votersOutgoing: [], learners: [7 as ReplicaId], replicaIdMax: 9 as ReplicaId };
+  const hosts = new Map([
+    [leader, 'n2'],
+    [7 as ReplicaId, 'n1'],
+  ]);
+  const body = encodeConfiguration({ ...members, hosts });
+  world.host.receive(n2, p, {
+    type: 'AppendEntriesRequest',
+    from: leader,
+    to: 7 as ReplicaId,
+    term: 3 as Term,
+    prevLogIndex: 0 as LogIndex,
+    prevLogTerm: 0 as Term,
+    entries: [{ index: 1 as LogIndex, term: 3 as Term, kind: EntryKind.configuration, body }],
+    leaderCommit: 1 as LogIndex,
+  });
+  await rest();
+  world.sent.length = 0;
+  world.receive('PreVoteRequest', founder, 10);
+  expect(world.sent).toEqual([]);
+  world.receive('PreVoteRequest', founder, 9);
+  expect(world.sent).toEqual([{ to: n2, message: { type: 'ReplicaRemoved', from: founder, to: 9, term: 3 } }]);
 });
