@@ -72,6 +72,8 @@ interface Remains {
 
 /** Once faults stop, every partition that has a majority takes writes within this time. */
 const livenessMs = 5000;
+/** What a key takes in a snapshot, alone in its chunk: generous. */
+const recordBytes = 250;
 /** A removed replica that nobody could tell asks for itself, and then its data go bit by bit. */
 const forgottenWithinMs = 30_000;
 const wokenEveryMs = 3000;
@@ -221,12 +223,15 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     }
   }
 
+  /** Whoever needs a snapshot in the end has to wait for as long as the drawn rate makes it take. */
+  const slowestTransferMs = (1000 * recordBytes * (swarm.hotKeys + swarm.coldKeys)) / swarm.snapshotBytesPerSecondMax;
+
   /** In the end all replicas of a partition hold the same under each key: what they stored, not only what they were told. */
   async function compareReplicas(): Promise<void> {
     for (let waitedMs = 0; ; waitedMs += 100) {
       const difference = firstDifference();
       if (difference === undefined || stopped()) return;
-      if (waitedMs > livenessMs) throw difference;
+      if (waitedMs > livenessMs + slowestTransferMs) throw difference;
       await run(100);
     }
   }
