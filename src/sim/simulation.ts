@@ -153,6 +153,8 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     everyMs: swarm.memberChangeEveryMs,
   });
   const workload = new Workload({ scheduler, trace, random: new Random(seed, 'clients'), nodes, map, swarm });
+  /** Whoever needs a snapshot in the end has to wait for as long as the drawn rate makes it take. */
+  const slowestTransferMs = (1000 * recordBytes * (swarm.hotKeys + swarm.coldKeys)) / swarm.snapshotBytesPerSecondMax;
   const calm = { operations: 0, unknown: 0 };
   const stopped = (): boolean => violation !== undefined;
   const run = (ms: number): Promise<void> => scheduler.runUntil(scheduler.now() + ms, stopped);
@@ -222,9 +224,6 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
       await run(100);
     }
   }
-
-  /** Whoever needs a snapshot in the end has to wait for as long as the drawn rate makes it take. */
-  const slowestTransferMs = (1000 * recordBytes * (swarm.hotKeys + swarm.coldKeys)) / swarm.snapshotBytesPerSecondMax;
 
   /** In the end all replicas of a partition hold the same under each key: what they stored, not only what they were told. */
   async function compareReplicas(): Promise<void> {
