@@ -92,10 +92,13 @@ export class PartitionRecord {
    * First seen leading `term`. Election Safety (5.2): a majority has voted for it, durably, by the configuration that was
    * in force in its log when it campaigned. That is the one still in force: whoever campaigns appends nothing, and a
    * leader speaks before it may change the members. Leader Completeness (5.4.3).
+   *
+   * A voter that this configuration has just left out may lead, too, elected by the others alone (thesis 4.2.2): it need not know
+   * that the entry is committed. Whoever does know leads no more, nor speaks.
    */
   newLeader(replica: ReplicaRecord, term: Term): LeaderRecord {
     const configuration = this.roster.inForce(replica.lastEntry);
-    if (!configuration.isVoter(replica)) {
+    if (!configuration.isVoter(replica) && configuration.previous?.isVoter(replica) !== true) {
       this.fail('election safety', `${replica.name} leads term ${term} and is no voter; ${configuration.spelled}`);
     }
     if (!configuration.isQuorum((voter) => this.hasDurableVote(voter, term, replica.replicaId))) {
