@@ -105,6 +105,10 @@ export interface StorageConfig {
   readonly writeBufferBytes: number;
   /** One table on disk. Larger ones make fewer, longer merges. */
   readonly tableBytesMax: number;
+  /** What deleted log entries take on the disk, all groups together, before their tables are merged for that alone. */
+  readonly logDeletedBytesMax: number;
+  /** How often it is looked how much they take: only where something was deleted since. */
+  readonly logDeletedCheckMs: number;
   /** Blocks of the state database's tables that are kept in memory. */
   readonly blockCacheBytes: number;
   /** The same of the log database, which is only read for a follower that lags or a node that starts. */
@@ -242,6 +246,8 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     batchBytesMax: 8 * MiB,
     writeBufferBytes: 32 * MiB,
     tableBytesMax: 8 * MiB,
+    logDeletedBytesMax: 128 * MiB,
+    logDeletedCheckMs: 10_000,
     blockCacheBytes: 32 * MiB,
     logBlockCacheBytes: 4 * MiB,
     compression: false,

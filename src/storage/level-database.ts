@@ -6,13 +6,19 @@ import { StorageDamage } from './damage.ts';
 import { isLocked, lockedError, prepareDirectory } from './data-directory.ts';
 import type { Database, DatabaseBatch, DatabaseSnapshot, ScanRange } from './database.ts';
 
+/** LevelDB, and what it can do beyond what the storage needs of every database. */
+export interface LevelDatabase extends Database {
+  /** Merges all tables that hold anything between two keys, so that nothing stays of what was deleted there. */
+  mergeRange(from: Buffer, to: Buffer): Promise<void>;
+}
+
 /** Opens a LevelDB, or makes it when `mayCreate`. Fails with a DataDirectoryError, or a StorageDamage when LevelDB itself finds its files wanting. */
 export async function openLevelDatabase(options: {
   readonly directory: string;
   readonly config: StorageConfig;
   readonly mayCreate: boolean;
   readonly blockCacheBytes: number;
-}): Promise<Database> {
+}): Promise<LevelDatabase> {
   const { directory, config } = options;
   // Opening below a path that can't be made never returns, so that is found out before.
   prepareDirectory(directory);
@@ -40,6 +46,7 @@ export async function openLevelDatabase(options: {
     scan: (range) => scan(level, range),
     snapshot: () => openSnapshot(level),
     approximateBytes: (from, to) => level.approximateSize(from, to),
+    mergeRange: (from, to) => level.compactRange(from, to),
     close: () => level.close(),
   };
 }

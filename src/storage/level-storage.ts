@@ -15,7 +15,8 @@ import { prepareDirectory, syncDirectory } from './data-directory.ts';
 import type { Database, DatabaseName, Databases } from './database.ts';
 import { openGroupCommit } from './group-commit.ts';
 import { openHighWaterFile } from './high-water.ts';
-import { openLevelDatabase } from './level-database.ts';
+import { openLevelDatabase, type LevelDatabase } from './level-database.ts';
+import { LogSpace } from './log-space.ts';
 import { recordSyncPoints } from './sync-points.ts';
 import { checkTables } from './table-check.ts';
 
@@ -43,7 +44,7 @@ export async function openLevelStorage(options: LevelStorageOptions): Promise<St
   try {
     const acknowledged = highWater.read() !== undefined;
     let checkedBytes = 0;
-    const open = async (name: DatabaseName, blockCacheBytes: number): Promise<Database> => {
+    const open = async (name: DatabaseName, blockCacheBytes: number): Promise<LevelDatabase> => {
       const databaseDirectory = path.join(directory, name);
       // With any batch acknowledged there was a database: LevelDB must not make an empty one in its place.
       const mayCreate = !acknowledged && !hasDatabaseFiles(databaseDirectory);
@@ -55,8 +56,10 @@ export async function openLevelStorage(options: LevelStorageOptions): Promise<St
       if (config.recordSyncPoints) recordSyncPoints(databaseDirectory);
       return database;
     };
+    const log = await open('log', config.logBlockCacheBytes);
+    const space = new LogSpace({ database: log, config, after, onFailure: options.onFailure });
     const databases: Databases = {
-      log: await open('log', config.logBlockCacheBytes),
+      log: { ...log, close: () => space.stop().then(() => log.close()) },
       state: await open('state', config.blockCacheBytes),
     };
     syncDirectory(directory);
@@ -70,6 +73,7 @@ export async function openLevelStorage(options: LevelStorageOptions): Promise<St
       onFailure: options.onFailure,
       ...(config.recordSyncPoints && config.sync ? { onSynced } : {}),
     });
+    space.watch(storage);
     options.logger?.info(
       { directory, checkedBytes, openMs: Math.round(performance.now() - startedAt) },
       'storage is open',
