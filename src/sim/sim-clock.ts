@@ -36,7 +36,10 @@ export class SimClock implements Clock {
     let cancelled = false;
     const cancel = this.#scheduler.after(delayMs / this.#setting.rate, () =>
       this.#deliver(() => {
-        if (!cancelled) callback();
+        if (cancelled) return;
+        // Somebody may wait for this timer by a promise.
+        this.#scheduler.promisesMove();
+        callback();
       }),
     );
     return () => {
