@@ -363,6 +363,18 @@ describe('whoever was left out', () => {
     return history;
   }
 
+  it('may lead by the votes of the others alone, as long as it need not know; not behind a later change', () => {
+    told().elect(3, 2, [3, 1, 4], swapped);
+    expectViolation('election safety', 'without a majority', () => told().elect(3, 2, [3, 1], swapped));
+
+    const later: Told = [7, 1, { voters: [1, 2, 4], learners: [5], hosts: new Map([[5, 'n5']]) }];
+    const behind = told();
+    behind.replicate(1, [2, 4], 1, { after: swapped, entries: [later], commit: 6 });
+    behind.append(1, 3, 1, { after: swapped, entries: [later], commit: 6 });
+    behind.save(3, { entries: [later] });
+    expectViolation('election safety', 'n3 leads term 2 and is no voter', () => behind.elect(3, 2, [3, 1, 4], later));
+  });
+
   it('votes or campaigns though it has applied that', () => {
     const history = told();
     const votes = (vote: number) => () => history.write(3, { term: 3, vote });
