@@ -135,7 +135,10 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
   requests = peerRequests;
   transport.setPeers(map.nodes.map((node) => ({ nodeId: node.nodeId, ...hostAndPort(node.peer) })));
   const facade = new Facade({ config, map, hints, host, router, transfers, identity, transport, clock });
-  void formation.start().then((result) => begin(result, { transport, host, onFailure }), onFailure);
+  formation
+    .start()
+    .then((result) => begin(result, { transport, host, onFailure }))
+    .catch(onFailure);
 
   return {
     facade,
