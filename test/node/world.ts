@@ -210,7 +210,7 @@ export class Nodes {
 
   /** `name` is asked to stop, and is held up a while before it is down: it waits for the answer of `by`. */
   async leaveSlowly(name: string, by: string): Promise<void> {
-    this.network.block(name as NodeId, by as NodeId, false);
+    this.network.block(name as NodeId, by as NodeId, new Set());
     this.node(name).shutDown();
     // The others were told.
     await this.run(5);
