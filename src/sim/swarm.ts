@@ -69,7 +69,7 @@ export interface Swarm {
 }
 
 export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm {
-  const nodes = random.pick([3, 3, 3, 3, 5, 5, 7]);
+  const nodes = random.pick([3, 3, 3, 5, 5, 5, 7]);
   const lossy = random.chance(0.6);
   const disorderly = random.chance(0.6);
   const quality: LinkQuality = {
@@ -78,7 +78,7 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
     stragglerChance: disorderly ? random.magnitude(0.001, 0.1) : 0,
     stragglerMs: random.magnitude(10, 2000),
     lossChance: lossy ? random.magnitude(0.001, 0.1) : 0,
-    duplicateChance: disorderly ? random.magnitude(0.001, 0.1) : 0,
+    duplicateChance: disorderly ? random.magnitude(0.001, 0.3) : 0,
   };
   const disk: DiskFaults = {
     fsyncMsMin: 0.2,
@@ -92,7 +92,7 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
   };
   return {
     nodes,
-    replicationFactor: nodes >= 5 ? random.pick([3, 3, 5]) : 3,
+    replicationFactor: nodes >= 5 ? random.pick([3, 5]) : 3,
     partitions: random.pick([1, 2, 3, 4, 4, 4, 8, 16, random.whole(1, 64)]),
     clients: 10,
     thinkMs: random.magnitude(400, 650),
