@@ -40,6 +40,16 @@ export class MemberChanges {
     });
   }
 
+  /** A leader that is asked for a change before it has committed anything must refuse: now and then one is. */
+  elected(partition: PartitionId): void {
+    const { world, random, everyMs } = this.#options;
+    const descriptor = world.map.partitions.find(({ id }) => id === partition);
+    if (everyMs === 0 || this.#stopped || descriptor === undefined || !random.chance(0.3)) return;
+    world.scheduler.after(random.magnitude(0.05, 20), () => {
+      if (!this.#stopped) this.#attempt(descriptor);
+    });
+  }
+
   stop(): void {
     this.#stopped = true;
   }

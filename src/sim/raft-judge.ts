@@ -99,6 +99,8 @@ interface Recovered {
 }
 
 export class RaftJudge {
+  /** Hears of a new leader as it speaks for the first time. */
+  onElected: (partition: PartitionId) => void = () => undefined;
   readonly #founders: (partition: PartitionId) => readonly ReplicaDescriptor[];
   readonly #partitions = new Map<PartitionId, PartitionRecord>();
   readonly #tally = {
@@ -263,7 +265,9 @@ export class RaftJudge {
     if (!replica.up) return;
     if (message.type === 'TimeoutNow') this.#tally.transfers += 1;
     if (message.type === 'Heartbeat' && message.quiesce) this.#tally.silences += 1;
+    const { elections } = this.#tally;
     judgeMessage(partition, replica, message);
+    if (this.#tally.elections > elections) this.onElected(key.partition);
   }
 
   #event(key: ReplicaKey): readonly [PartitionRecord, ReplicaRecord] {

@@ -152,6 +152,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     nodes,
     everyMs: swarm.memberChangeEveryMs,
   });
+  judge.onElected = (partition) => changes.elected(partition);
   const workload = new Workload({ scheduler, trace, random: new Random(seed, 'clients'), nodes, map, swarm });
   /** Whoever needs a snapshot in the end has to wait for as long as the drawn rate makes it take. */
   const slowestTransferMs = (1000 * recordBytes * (swarm.hotKeys + swarm.coldKeys)) / swarm.snapshotBytesPerSecondMax;
