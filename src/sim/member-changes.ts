@@ -6,6 +6,7 @@
  */
 import type { PartitionDescriptor } from '../cluster/types.ts';
 import type { ConfigurationChange, RaftStatus } from '../raft/types.ts';
+import type { PartitionId } from '../replica/ports.ts';
 import type { Random } from './random.ts';
 import type { SimNode } from './sim-node.ts';
 import type { World } from './world.ts';
