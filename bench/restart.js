@@ -21,7 +21,8 @@ import { attempt } from './lib/requests.js';
 import { startFlotilla } from './lib/targets.js';
 
 const MiB = 2 ** 20;
-const pollMs = 5;
+/** Each look takes processor time from what is looked at. */
+const pollMs = 20;
 const readTimeoutMs = 60_000;
 /** More than the bound, as keys do not fall evenly on the partitions. */
 const fillSurplus = 1.2;

@@ -18,7 +18,7 @@ export const rooms = {
   storage: {
     values: ['raft/types', 'kv/types', 'planted', ...shared],
     types: ['replica/ports'],
-    packages: ['node:', 'classic-level'],
+    packages: ['node:', 'classic-level', '@node-rs/crc32'],
   },
   transport: {
     values: ['raft/types', 'kv/types', ...shared],

@@ -19,7 +19,7 @@ await runCommandLine(process.argv.slice(2), runNode);
 
 /** Resolves once the node serves; the process then lives until it is asked to stop. */
 async function runNode({ config, notices }: NodeStart): Promise<void> {
-  const parts = loadParts();
+  const nodePart = import('./node/node.ts');
   const { createLogger } = await import('./logger.ts');
   const logger = createLogger({ nodeId: config.nodeId, level: config.logLevel, pretty: process.stderr.isTTY });
   stopOnBugs(logger);
@@ -37,11 +37,14 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
     stopAtOnce: (exitCode) => process.exit(exitCode),
   });
   try {
-    const { startNode, startHttp } = await parts;
-    const node = await startNode({ config, logger });
+    const { startNode } = await nodePart;
+    const starting = startNode({ config, logger });
+    // Loaded while the node reads its disk. A failed start is heard below.
+    starting.catch(() => undefined);
+    const { startHttp } = await import('./http/server.ts');
+    const node = await starting;
     const http = await startHttp({ node: node.facade, config, logger });
     stopServing = async () => {
-      http.retire();
       await node.handOver();
       await http.close(config.limits.drainTimeoutMs);
       await node.close();
@@ -53,14 +56,6 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
     exitForFailedStart(error);
   }
   process.stdout.write(`ready nodeId=${config.nodeId} http=${config.http.advertise}\n`);
-}
-
-async function loadParts(): Promise<{
-  startNode: typeof import('./node/node.ts').startNode;
-  startHttp: typeof import('./http/server.ts').startHttp;
-}> {
-  const [{ startNode }, { startHttp }] = await Promise.all([import('./node/node.ts'), import('./http/server.ts')]);
-  return { startNode, startHttp };
 }
 
 /** One line; only a bug shows its stack, because its message alone would lead nobody to it. */

@@ -8,8 +8,6 @@ import type { Exchange } from './exchange.ts';
 
 export class Connection {
   readonly socket: Socket;
-  /** Monotonic ms. */
-  readonly openedAt = performance.now();
   /** The last request has come: what still arrives is dropped unserved. */
   closing = false;
   #latest: Exchange | undefined;

@@ -19,11 +19,9 @@ export interface HttpServer {
   readonly url: string;
   /** How many client connections are open now. */
   connections(): number;
-  /** Serves on, and asks with each answer that its connection be closed: so clients go elsewhere without losing a request. */
-  retire(): void;
   /**
-   * Lets nobody new in; closes connections once they were told so or `drainIdleMs` is over, lets what is under way finish
-   * for up to `graceMs`, then cuts the rest off. Never rejects.
+   * Lets nobody new in, and from then on asks with each answer that its connection be closed, so that clients go elsewhere; closes idle
+   * connections after `drainIdleMs`, lets what is under way finish for up to `graceMs`, then cuts the rest off. Never rejects.
    */
   close(graceMs: number): Promise<void>;
 }
@@ -54,7 +52,6 @@ export async function startHttp(options: {
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
     connections: () => front.openConnections,
-    retire: () => front.retire(),
     close: (graceMs) => front.close(graceMs),
   };
 }
@@ -78,7 +75,7 @@ class Front implements ExchangeHost {
   /** Connections let in until now. */
   opened = 0;
   #requests = 0;
-  #retiredAt: number | undefined;
+  #retiring = false;
   #draining = false;
 
   constructor(context: FrontContext) {
@@ -95,7 +92,7 @@ class Front implements ExchangeHost {
   }
 
   draining(): boolean {
-    return this.#retiredAt !== undefined;
+    return this.#retiring;
   }
 
   newRequestId(): string {
@@ -112,20 +109,19 @@ class Front implements ExchangeHost {
     return this.#connections.size;
   }
 
-  retire(): void {
-    this.#retiredAt ??= performance.now();
-  }
-
   /**
    * A request may be on its way on a connection that looks idle here; closed under it, its client could not tell whether
    * it was acted upon. So nobody new is let in, which tells them that nothing was done; and each connection is given a
-   * while, from when it was opened or asked to close, to be used once more and to be told.
+   * while to be used once more and to be told.
+   *
+   * Not before the listener is closed: whoever is told to close its connection comes back on a new one at once, and those are what is
+   * lost when a listener closes.
    */
   async close(graceMs: number): Promise<void> {
-    this.retire();
     await this.#untilNobodyKnocks();
     // The listener alone: closing the HTTP server closes its idle connections, too.
     const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(this.server, () => resolve()));
+    this.#retiring = true;
     await this.#untilUnused();
     this.#draining = true;
     // Connections with a request under way are closed by its answer, which says so.
@@ -155,11 +151,11 @@ class Front implements ExchangeHost {
   /** Until every connection that is open has work, which ends it, or had its time. */
   #untilUnused(): Promise<void> {
     const { drainIdleMs } = this.#context.config.limits;
-    const mayBeUsed = ({ openedAt, unanswered }: Connection): boolean =>
-      unanswered === 0 && performance.now() - Math.max(openedAt, this.#retiredAt ?? 0) < drainIdleMs;
+    const startedAt = performance.now();
     return new Promise((resolve) => {
       const look = (): void => {
-        if ([...this.#connections.values()].some(mayBeUsed)) setTimeout(look, drainLookMs);
+        const idle = [...this.#connections.values()].some(({ unanswered }) => unanswered === 0);
+        if (idle && performance.now() - startedAt < drainIdleMs) setTimeout(look, drainLookMs);
         else resolve();
       };
       look();

@@ -6,9 +6,7 @@ import type { NodeFacade } from '../cluster/types.ts';
 import type { NodeId } from '../replica/ports.ts';
 import { openIdentity } from '../storage/identity.ts';
 import { openLevelStorage } from '../storage/level-storage.ts';
-import { startTransport } from '../transport/tcp-transport.ts';
 import { systemClock } from './clock.ts';
-import { composeNode } from './composition.ts';
 
 export interface NodeOptions {
   readonly config: Config;
@@ -37,13 +35,20 @@ export async function startNode({ config, logger }: NodeOptions): Promise<Runnin
   const failure = createFailure();
   const nodeId = config.nodeId as NodeId;
   const identity = await openIdentity({ directory: config.dataDir, nodeId, clusterName: config.clusterName });
-  const storage = await openLevelStorage({
+  const opening = openLevelStorage({
     directory: config.dataDir,
     config: config.storage,
     incarnation: identity.identity().incarnation,
     onFailure: failure.report,
     logger,
   });
+  // Loaded while the disk is read. A storage that does not open is heard below.
+  opening.catch(() => undefined);
+  const [{ composeNode }, { startTransport }] = await Promise.all([
+    import('./composition.ts'),
+    import('../transport/tcp-transport.ts'),
+  ]);
+  const storage = await opening;
   const node = await composeNode({
     config,
     logger,

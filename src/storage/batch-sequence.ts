@@ -26,7 +26,7 @@ const deletionsPerBatchMax = 256;
 export interface RecoveredSequence {
   readonly last: Mark;
   readonly firstSequence: number;
-  /** Of each batch from `firstSequence` on. */
+  /** Of each batch from `firstSequence` on; 0 of those that were not read, which are kept for the longer. */
   readonly batchBytes: readonly number[];
 }
 
@@ -77,7 +77,7 @@ export class BatchSequence {
       const oldestBytes = this.#batchBytes[this.#head] ?? 0;
       const kept = this.#batchBytes.length - this.#head - 1;
       if (kept < recordsMin || this.#retainedBytes - oldestBytes < this.#retainedBytesMin) break;
-      batch.delete(indexKey(nodePartition, RecordKind.batchSequence, this.#first));
+      batch.delete(keyOf(this.#first));
       this.#retainedBytes -= oldestBytes;
       this.#first += 1;
       this.#head += 1;
@@ -90,8 +90,11 @@ export class BatchSequence {
 }
 
 /**
- * Reads and judges one database's chain: gapless, each record naming its predecessor's checksum, beginning where the newest
- * says that it begins, and reaching `mark`. Throws a StorageDamage that says what is missing.
+ * Reads and judges one database's chain, from its end backwards: gapless, each record naming its predecessor's checksum, beginning where
+ * the newest says that it begins, and reaching `mark`. Throws a StorageDamage that says what is missing.
+ *
+ * Only what LevelDB has just replayed from its log files can have lost a batch, and a batch takes more there than what counts as its
+ * bytes: so it is enough to go back until they add up to `replayedBytes`. A node that wrote many small batches has hundreds of thousands more.
  */
 export async function recoverSequence(
   databases: Databases,
@@ -99,45 +102,65 @@ export async function recoverSequence(
   incarnation: number,
   mark?: Mark,
 ): Promise<RecoveredSequence> {
+  const database = databases[name];
   const batch = `${name} batch`;
   const batches = `${name} batches`;
-  let last: Mark = { sequence: 0, checksum: 0 };
-  let firstSequence = 1;
-  let lastIncarnation = 0;
-  const batchBytes: number[] = [];
-  const from = indexKey(nodePartition, RecordKind.batchSequence, 0);
-  const to = indexKey(nodePartition, RecordKind.batchSequence, Number.MAX_SAFE_INTEGER);
-  for await (const [key, value] of databases[name].scan({ from, to })) {
+  let newest: StoredSequence | undefined;
+  let oldest: StoredSequence | undefined;
+  const newestFirst: number[] = [];
+  let readBytes = 0;
+  for await (const [key, value] of database.scan({
+    from: keyOf(0),
+    to: keyOf(Number.MAX_SAFE_INTEGER),
+    reverse: true,
+  })) {
     const record = decodeSequence(key, value);
-    if (batchBytes.length > 0) {
-      if (record.sequence !== last.sequence + 1) {
-        throw new StorageDamage(`${batches} ${last.sequence + 1} to ${record.sequence - 1} are missing`);
-      }
-      if (record.previousChecksum !== last.checksum || record.incarnation < lastIncarnation) {
-        throw new StorageDamage(
-          `${batch} ${record.sequence} does not follow the batch ${last.sequence} that is stored`,
-        );
-      }
-    }
-    last = { sequence: record.sequence, checksum: record.checksum };
-    firstSequence = record.firstSequence;
-    lastIncarnation = record.incarnation;
-    batchBytes.push(record.batchBytes);
+    if (oldest !== undefined) checkFollows(record, oldest);
+    newest ??= record;
+    oldest = record;
+    newestFirst.push(record.batchBytes);
+    readBytes += record.batchBytes;
     checkMark(record, mark);
+    if (record.sequence <= newest.firstSequence || readBytes > (database.replayedBytes ?? Infinity)) break;
   }
-  const found = last.sequence - batchBytes.length + 1;
-  if (batchBytes.length > 0 && found !== firstSequence) {
-    throw new StorageDamage(`${batches} begin at ${found}, and batch ${last.sequence} says at ${firstSequence}`);
+  if (mark !== undefined && (newest?.sequence ?? 0) < mark.sequence) {
+    throw new StorageDamage(`${batches} end at ${newest?.sequence ?? 0}, and ${mark.sequence} was acknowledged`);
   }
-  if (mark !== undefined && last.sequence < mark.sequence) {
-    throw new StorageDamage(`${batches} end at ${last.sequence}, and ${mark.sequence} was acknowledged`);
+  if (newest === undefined || oldest === undefined) {
+    return { last: { sequence: 0, checksum: 0 }, firstSequence: 1, batchBytes: [] };
   }
-  if (lastIncarnation > incarnation) {
+  const { firstSequence } = newest;
+  if (oldest.sequence !== firstSequence && database.get(keyOf(firstSequence)) === undefined) {
     throw new StorageDamage(
-      `${batches} were written by start ${lastIncarnation} of this node, and this is start ${incarnation}`,
+      `${batches} begin at ${oldest.sequence}, and batch ${newest.sequence} says at ${firstSequence}`,
     );
   }
-  return { last, firstSequence, batchBytes };
+  if (newest.incarnation > incarnation) {
+    throw new StorageDamage(
+      `${batches} were written by start ${newest.incarnation} of this node, and this is start ${incarnation}`,
+    );
+  }
+  const unread = Array.from({ length: oldest.sequence - firstSequence }, () => 0);
+  return {
+    last: { sequence: newest.sequence, checksum: newest.checksum },
+    firstSequence,
+    batchBytes: unread.concat(newestFirst.toReversed()),
+  };
+
+  function checkFollows(record: StoredSequence, next: StoredSequence): void {
+    if (record.sequence !== next.sequence - 1) {
+      throw new StorageDamage(`${batches} ${record.sequence + 1} to ${next.sequence - 1} are missing`);
+    }
+    if (next.previousChecksum !== record.checksum || next.incarnation < record.incarnation) {
+      throw new StorageDamage(`${batch} ${next.sequence} does not follow the batch ${record.sequence} that is stored`);
+    }
+  }
+}
+
+type StoredSequence = ReturnType<typeof decodeSequence>;
+
+function keyOf(sequence: number): Buffer {
+  return indexKey(nodePartition, RecordKind.batchSequence, sequence);
 }
 
 function checkMark(record: Mark, mark: Mark | undefined): void {

@@ -33,6 +33,7 @@ export async function openLevelDatabase(options: {
     compression: config.compression,
     maxFileSize: config.tableBytesMax,
   });
+  const replayedBytes = logFileBytes(directory);
   try {
     await level.open();
   } catch (error) {
@@ -41,6 +42,7 @@ export async function openLevelDatabase(options: {
     throw new StorageDamage(`LevelDB can't open ${directory}: ${cause}`, undefined, { cause: error });
   }
   return {
+    replayedBytes,
     get: (key) => level.getSync(key),
     batch: () => new LevelBatch(level, config.sync),
     scan: (range) => scan(level, range),
@@ -49,6 +51,12 @@ export async function openLevelDatabase(options: {
     mergeRange: (from, to) => level.compactRange(from, to),
     close: () => level.close(),
   };
+}
+
+/** What LevelDB will replay; older ones that are still there count as well. */
+function logFileBytes(directory: string): number {
+  const logs = fs.readdirSync(directory).filter((name) => name.endsWith('.log'));
+  return logs.reduce((sum, name) => sum + fs.statSync(path.join(directory, name)).size, 0);
 }
 
 function openSnapshot(level: ClassicLevel<Buffer, Buffer>): DatabaseSnapshot {
@@ -60,13 +68,24 @@ function openSnapshot(level: ClassicLevel<Buffer, Buffer>): DatabaseSnapshot {
   };
 }
 
+/** So much is read ahead of who scans: each time takes a hop to another thread and back. */
+const highWaterMarkBytes = 256 * 1024;
+
 function scan(
   level: ClassicLevel<Buffer, Buffer>,
   range: ScanRange,
   snapshot?: Snapshot,
 ): AsyncIterable<readonly [Buffer, Buffer]> {
   const { from, to, reverse = false, limit = -1, keysOnly = false } = range;
-  const bounds = { gte: from, lte: to, reverse, limit, fillCache: false, ...(snapshot ? { snapshot } : {}) };
+  const bounds = {
+    gte: from,
+    lte: to,
+    reverse,
+    limit,
+    fillCache: false,
+    highWaterMarkBytes,
+    ...(snapshot ? { snapshot } : {}),
+  };
   return keysOnly ? withoutValues(level.keys(bounds)) : level.iterator(bounds);
 }
 

@@ -11,8 +11,9 @@ import path from 'node:path';
 import type { StorageConfig } from '../config.ts';
 import type { Logger } from '../logger.ts';
 import type { Storage } from '../replica/ports.ts';
+import { allOrNone } from './all-or-none.ts';
 import { prepareDirectory, syncDirectory } from './data-directory.ts';
-import type { Database, DatabaseName, Databases } from './database.ts';
+import { databaseNames, type Database, type DatabaseName, type Databases } from './database.ts';
 import { openGroupCommit } from './group-commit.ts';
 import { openHighWaterFile } from './high-water.ts';
 import { openLevelDatabase, type LevelDatabase } from './level-database.ts';
@@ -43,24 +44,28 @@ export async function openLevelStorage(options: LevelStorageOptions): Promise<St
   const opened: Database[] = [];
   try {
     const acknowledged = highWater.read() !== undefined;
-    let checkedBytes = 0;
+    const directoryOf = (name: DatabaseName): string => path.join(directory, name);
+    // LevelDB must not run a compaction over damaged tables: it would write the damage into new ones, or abort.
+    const checkedBytes = await checkTables(databaseNames.map(directoryOf));
     const open = async (name: DatabaseName, blockCacheBytes: number): Promise<LevelDatabase> => {
-      const databaseDirectory = path.join(directory, name);
+      const databaseDirectory = directoryOf(name);
       // With any batch acknowledged there was a database: LevelDB must not make an empty one in its place.
       const mayCreate = !acknowledged && !hasDatabaseFiles(databaseDirectory);
-      // LevelDB must not run a compaction over damaged tables: it would write the damage into new ones, or abort.
-      checkedBytes += await checkTables(databaseDirectory);
       const database = await openLevelDatabase({ directory: databaseDirectory, config, blockCacheBytes, mayCreate });
       opened.push(database);
       syncDirectory(databaseDirectory);
       if (config.recordSyncPoints) recordSyncPoints(databaseDirectory);
       return database;
     };
-    const log = await open('log', config.logBlockCacheBytes);
+    // Side by side: each may have a log to replay.
+    const [log, state] = await allOrNone([
+      open('log', config.logBlockCacheBytes),
+      open('state', config.blockCacheBytes),
+    ]);
     const space = new LogSpace({ database: log, config, after, onFailure: options.onFailure });
     const databases: Databases = {
       log: { ...log, close: () => space.stop().then(() => log.close()) },
-      state: await open('state', config.blockCacheBytes),
+      state,
     };
     syncDirectory(directory);
     const onSynced = (name: DatabaseName): void => recordSyncPoints(path.join(directory, name));

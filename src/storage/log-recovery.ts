@@ -7,7 +7,7 @@
  *   only what a truncation took off its end lies between there and the next group.
  * - Its last entry is asked for backwards from the end of all keys with `limit: 1`: what is there is found before anything
  *   deleted below the start, and there is no second step.
- * - All others are read by their keys.
+ * - All others lie between these two: they are read backwards from the last one, as many as there must be.
  */
 import type { MachineState } from '../kv/types.ts';
 import type { LogIndex } from '../raft/types.ts';
@@ -18,17 +18,35 @@ import { checkChain, type ChainPosition } from './group-log.ts';
 import { indexKey, indexOfKey, RecordKind } from './keys.ts';
 import { decodeEntry, type ChainedEntry, type LogStart } from './records.ts';
 
-/** So much is checked at the end of each log, whichever is reached first, and always all above the applied index. */
-const checkedEntries = 1000;
-const checkedBytes = 4 * 1024 * 1024;
+/**
+ * So much is checked at the ends of all logs together, evenly, and at least so many entries of each; and always all above the applied
+ * index. It is the third look at them: turned bits are found by the check of the tables, lost batches by the batch sequence; and
+ * each record is checked again whenever it is read. So the start of a node with many groups need not wait for more.
+ */
+const checkedEntries = 4096;
+const checkedEntriesOfEach = 16;
+const checkedBytes = 16 * 1024 * 1024;
+/** Read at once. */
+const chunkEntries = 256;
+
+export interface CheckedAtLeast {
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/** Of one of so many groups, whichever is reached first. */
+export function checkedOfEach(groups: number): CheckedAtLeast {
+  return { entries: Math.max(checkedEntriesOfEach, Math.ceil(checkedEntries / groups)), bytes: checkedBytes / groups };
+}
 
 /** Reads the log from its end backwards as far as must be checked. Returns its end; throws a StorageDamage. */
 export async function recoverLogEnd(
   database: Database,
   partition: PartitionId,
-  start: LogStart,
-  { appliedIndex, appliedTerm }: MachineState,
+  options: { readonly start: LogStart; readonly applied: MachineState; readonly checked: CheckedAtLeast },
 ): Promise<ChainPosition> {
+  const { start, checked } = options;
+  const { appliedIndex, appliedTerm } = options.applied;
   const beforeFirst = (start.firstIndex - 1) as LogIndex;
   const lastIndex = await lastStored(database, partition, start);
   if (appliedIndex > lastIndex || appliedIndex < beforeFirst) {
@@ -38,16 +56,14 @@ export async function recoverLogEnd(
   let last: ChainPosition = { index: beforeFirst, term: start.previousTerm, checksum: start.previousChecksum };
   let next: ChainedEntry | undefined;
   let bytes = 0;
-  for (let index = lastIndex; index > beforeFirst; index = (index - 1) as LogIndex) {
-    const value = database.get(indexKey(partition, RecordKind.logEntry, index));
-    if (value === undefined) throw damaged(partition, missing(index));
+  for await (const { index, value } of entriesBackwards(database, partition, { first: start.firstIndex, lastIndex })) {
     const record = decodeEntry(indexKey(partition, RecordKind.logEntry, index), value);
     if (next === undefined) last = { index, term: record.entry.term, checksum: record.checksum };
     else checkChain(partition, record, next);
     next = record;
     bytes += value.length;
     checkAppliedTerm(index, record.entry.term);
-    const enough = lastIndex - index + 1 >= checkedEntries || bytes >= checkedBytes;
+    const enough = lastIndex - index + 1 >= checked.entries || bytes >= checked.bytes;
     if (index <= appliedIndex && enough) return last;
   }
   if (next !== undefined && next.previousChecksum !== start.previousChecksum) {
@@ -59,11 +75,27 @@ export async function recoverLogEnd(
     if (index !== appliedIndex || term === appliedTerm) return;
     throw damaged(partition, `log entry ${index} is of term ${term}, and one of term ${appliedTerm} was applied`);
   }
+}
 
-  function missing(index: LogIndex): string {
-    let from: number = index;
-    while (from > start.firstIndex && !database.get(indexKey(partition, RecordKind.logEntry, from - 1))) from -= 1;
-    return `log entries ${from} to ${index} are missing`;
+/** From the last to the first; throws a StorageDamage where one is missing. */
+async function* entriesBackwards(
+  database: Database,
+  partition: PartitionId,
+  { first, lastIndex }: { readonly first: LogIndex; readonly lastIndex: LogIndex },
+): AsyncGenerator<{ readonly index: LogIndex; readonly value: Buffer }> {
+  const keyOf = (index: number): Buffer => indexKey(partition, RecordKind.logEntry, index);
+  let expected: number = lastIndex;
+  for (let to: number = lastIndex; to >= first; to -= chunkEntries) {
+    const from = Math.max(first, to - chunkEntries + 1);
+    // As many as there must be: looking for one more would step over what was deleted below the first.
+    const range = { from: keyOf(from), to: keyOf(to), reverse: true, limit: to - from + 1 };
+    for await (const [key, value] of database.scan(range)) {
+      const index = indexOfKey(key);
+      if (index !== expected) throw damaged(partition, `log entries ${index + 1} to ${expected} are missing`);
+      yield { index, value };
+      expected -= 1;
+    }
+    if (expected >= from) throw damaged(partition, `log entries ${from} to ${expected} are missing`);
   }
 }
 

@@ -4,10 +4,11 @@ import type { DeadReplicas, PartitionId, RecoveredGroup, StoredConfiguration } f
 import { noReplica } from '../raft/types.ts';
 import { StorageDamage } from './damage.ts';
 import type { Database, DatabaseReader, Databases } from './database.ts';
+import { allOrNone } from './all-or-none.ts';
 import { nobodyDead } from './destruction.ts';
 import type { ChainPosition } from './group-log.ts';
 import { groupKey, kindOfKey, nodePartition, partitionOfKey, RecordKind, type Area } from './keys.ts';
-import { recoverLogEnd, storedLogBytes } from './log-recovery.ts';
+import { checkedOfEach, recoverLogEnd, storedLogBytes, type CheckedAtLeast } from './log-recovery.ts';
 import {
   decodeDead,
   decodeHardState,
@@ -75,10 +76,17 @@ export async function recoverGroups(databases: Databases): Promise<StoredGroup[]
       throw new StorageDamage(`partition ${partition}: there is state and no log`, partition);
     }
   }
+  const checked = checkedOfEach(partitions.length);
   const groups: StoredGroup[] = [];
-  for (const partition of partitions) groups.push(await recoverGroup(databases, partition));
+  for (let at = 0; at < partitions.length; at += recoveredAtOnce) {
+    const some = partitions.slice(at, at + recoveredAtOnce);
+    groups.push(...(await allOrNone(some.map((partition) => recoverGroup(databases, partition, checked)))));
+  }
   return groups;
 }
+
+/** While one is judged the next are read. */
+const recoveredAtOnce = 4;
 
 /** In ascending order. */
 async function storedPartitions(database: Database): Promise<PartitionId[]> {
@@ -111,10 +119,14 @@ function readReplica(log: Database, partition: PartitionId): ReplicaId | undefin
  * Behind a tombstone there is no log, or that of a replica with a higher id, and then no entry that the tombstone speaks of. Both are made sure
  * of: the one without the other was left by a loss.
  */
-async function recoverGroup(databases: Databases, partition: PartitionId): Promise<StoredGroup> {
+async function recoverGroup(
+  databases: Databases,
+  partition: PartitionId,
+  checked: CheckedAtLeast,
+): Promise<StoredGroup> {
   const { log } = databases;
   const tombstone = optional(log, partition, RecordKind.dead, decodeDead);
-  if (tombstone === undefined) return recoverLiving(databases, partition, nobodyDead);
+  if (tombstone === undefined) return recoverLiving(databases, partition, { dead: nobodyDead, checked });
   const hasLog = [RecordKind.hardState, RecordKind.logStart, RecordKind.replica].some(
     (kind) => log.get(groupKey(partition, kind)) !== undefined,
   );
@@ -128,7 +140,7 @@ async function recoverGroup(databases: Databases, partition: PartitionId): Promi
       partition,
     );
   }
-  return recoverLiving(databases, partition, { through, configuration, remains: false });
+  return recoverLiving(databases, partition, { dead: { through, configuration, remains: false }, checked });
 }
 
 async function recoverDead({ state }: Databases, partition: PartitionId, tombstone: DeadRecord): Promise<StoredGroup> {
@@ -151,7 +163,7 @@ async function recoverDead({ state }: Databases, partition: PartitionId, tombsto
 async function recoverLiving(
   { log, state }: Databases,
   partition: PartitionId,
-  dead: DeadReplicas,
+  { dead, checked }: { readonly dead: DeadReplicas; readonly checked: CheckedAtLeast },
 ): Promise<StoredGroup> {
   const hardState = required(log, partition, RecordKind.hardState, decodeHardState, 'hard state');
   const start = required(log, partition, RecordKind.logStart, decodeLogStart, 'log start');
@@ -159,7 +171,7 @@ async function recoverLiving(
   const durable = readDurableState(state, partition);
   const rollForward = pendingInstall(state, partition, start, durable);
   const { machineState, area, configuration } = rollForward ?? durable;
-  const last = await recoverLogEnd(log, partition, start, machineState);
+  const last = await recoverLogEnd(log, partition, { start, applied: machineState, checked });
   // A vote or term that came back in an older version: no entry is stored before its term is (paper, figure 2).
   if (hardState.currentTerm < last.term) {
     const older = `hard state is of term ${hardState.currentTerm}, and the last log entry of term ${last.term}`;

@@ -9,8 +9,10 @@
  * Formats: LevelDB's doc/table_format.md and doc/log_format.md, and db/version_edit.cc for the manifest.
  */
 import fs from 'node:fs';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { crc32c, unmask } from './crc32c.ts';
+import { Worker } from 'node:worker_threads';
+import { crc32c } from '@node-rs/crc32';
 import { StorageDamage } from './damage.ts';
 import { uncompressSnappy } from './snappy.ts';
 
@@ -35,22 +37,80 @@ interface BlockHandle {
   readonly size: number;
 }
 
+/** A table file that the manifest names. */
+export interface LiveTable {
+  readonly file: string;
+  /** How long it must be. */
+  readonly bytes: number;
+}
+
+/**
+ * A thread takes about as long to start as so much takes to be checked. Above, threads do it, while the first thread loads the
+ * rest of the node; at most so many, as they soon wait for memory or the disk.
+ */
+const ownThreadsAboveBytes = 64 * 1024 * 1024;
+const threadsMax = 4;
+/** The same place seen from `src/storage` and from `dist/storage`: a thread can't load the sources. */
+const thread = new URL('../../dist/storage/table-check-thread.js', import.meta.url);
+
 /** Fails with a StorageDamage naming the file. A directory without a database passes. Returns the bytes checked. */
-export async function checkTables(databaseDirectory: string): Promise<number> {
-  const current = path.join(databaseDirectory, 'CURRENT');
-  if (!fs.existsSync(current)) return 0;
-  const manifest = path.join(databaseDirectory, fs.readFileSync(current, 'utf8').trim());
-  let checked = 0;
-  for (const [number, size] of await readManifest(manifest)) {
-    const name = `${String(number).padStart(6, '0')}.ldb`;
-    const bytes = await readOrUndefined(path.join(databaseDirectory, name));
-    if (bytes === undefined) throw new StorageDamage(`table file ${name} is missing`);
-    if (bytes.length !== size) throw new StorageDamage(`table file ${name} has ${bytes.length} of ${size} bytes`);
-    const problem = tableProblem(bytes);
-    if (problem !== undefined) throw new StorageDamage(`table file ${name} is corrupt: ${problem}`);
-    checked += bytes.length;
+export async function checkTables(databaseDirectories: readonly string[]): Promise<number> {
+  const tables = databaseDirectories.flatMap(liveTables);
+  const bytes = tables.reduce((sum, table) => sum + table.bytes, 0);
+  const problem = bytes > ownThreadsAboveBytes ? await problemFoundByThreads(tables) : tablesProblem(tables);
+  if (problem !== undefined) throw new StorageDamage(problem);
+  return bytes;
+}
+
+async function problemFoundByThreads(tables: readonly LiveTable[]): Promise<string | undefined> {
+  const threads = Math.min(availableParallelism(), threadsMax);
+  const shares = Array.from({ length: threads }, (_, share) => tables.filter((_, index) => index % threads === share));
+  const problems = await Promise.all(shares.map(problemFoundByThread));
+  return problems.find((problem) => problem !== undefined);
+}
+
+function problemFoundByThread(tables: readonly LiveTable[]): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(thread, { workerData: tables });
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', (code) => reject(new Error(`the check of LevelDB's tables ended with ${code} and no word`)));
+  });
+}
+
+/** What is wrong with the first table that is not as it was written. */
+export function tablesProblem(tables: readonly LiveTable[]): string | undefined {
+  // One memory for all tables: fresh memory for each costs as much as reading it.
+  const memory = Buffer.allocUnsafeSlow(Math.max(0, ...tables.map(({ bytes }) => bytes)));
+  for (const { file, bytes } of tables) {
+    const name = path.join(path.basename(path.dirname(file)), path.basename(file));
+    const table = memory.subarray(0, bytes);
+    const found = readTable(file, table);
+    if (found === undefined) return `table file ${name} is missing`;
+    if (found !== bytes) return `table file ${name} has ${found} of ${bytes} bytes`;
+    const problem = tableProblem(table);
+    if (problem !== undefined) return `table file ${name} is corrupt: ${problem}`;
   }
-  return checked;
+  return undefined;
+}
+
+/** Fills `table`, if the file is as long. Returns how long it is; undefined when there is none. */
+function readTable(file: string, table: Buffer): number | undefined {
+  if (!fs.existsSync(file)) return undefined;
+  const descriptor = fs.openSync(file, 'r');
+  try {
+    const { size } = fs.fstatSync(descriptor);
+    if (size !== table.length) return size;
+    let filled = 0;
+    while (filled < size) {
+      const bytes = fs.readSync(descriptor, table, filled, size - filled, filled);
+      if (bytes === 0) break;
+      filled += bytes;
+    }
+    return filled;
+  } finally {
+    fs.closeSync(descriptor);
+  }
 }
 
 function tableProblem(file: Buffer): string | undefined {
@@ -82,7 +142,7 @@ function tableProblem(file: Buffer): string | undefined {
 function checkBlock(file: Buffer, { offset, size }: BlockHandle): void {
   const end = offset + size + 1;
   if (end + 4 > file.length - footerBytes) throw new RangeError(`block at ${offset} reaches beyond the end`);
-  if (crc32c(file, offset, end) !== unmask(file.readUInt32LE(end))) {
+  if (checksumOf(file, offset, end) !== unmask(file.readUInt32LE(end))) {
     throw new RangeError(`block at ${offset} does not match its checksum`);
   }
 }
@@ -102,8 +162,10 @@ function handlesIn(block: Buffer): BlockHandle[] {
     entries.varint();
     const keyBytes = entries.varint();
     const valueBytes = entries.varint();
-    entries.take(keyBytes);
-    handles.push(readHandle(new Reader(entries.take(valueBytes))));
+    entries.skip(keyBytes);
+    const end = entries.offset + valueBytes;
+    handles.push(readHandle(entries));
+    if (entries.offset !== end) throw new RangeError('an index entry is not as long as it says');
   }
   return handles;
 }
@@ -112,18 +174,23 @@ function readHandle(reader: Reader): BlockHandle {
   return { offset: reader.varint(), size: reader.varint() };
 }
 
-/** Number and size of each live table. */
-async function readManifest(file: string): Promise<Map<number, number>> {
-  const bytes = await readOrUndefined(file);
-  if (bytes === undefined) throw new StorageDamage(`${path.basename(file)} is missing`);
-  const tables = new Map<number, number>();
+/** None where there is no database. Throws a StorageDamage when the manifest can't be believed. */
+function liveTables(databaseDirectory: string): LiveTable[] {
+  const current = path.join(databaseDirectory, 'CURRENT');
+  if (!fs.existsSync(current)) return [];
+  const manifest = path.join(databaseDirectory, fs.readFileSync(current, 'utf8').trim());
+  if (!fs.existsSync(manifest)) throw new StorageDamage(`${path.basename(manifest)} is missing`);
+  const sizes = new Map<number, number>();
   try {
-    for (const record of manifestRecords(bytes)) applyEdit(new Reader(record), tables);
+    for (const record of manifestRecords(fs.readFileSync(manifest))) applyEdit(new Reader(record), sizes);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new StorageDamage(`${path.basename(file)} is corrupt: ${error.message}`);
+    throw new StorageDamage(`${path.basename(manifest)} is corrupt: ${error.message}`);
   }
-  return tables;
+  return [...sizes].map(([number, bytes]) => ({
+    file: path.join(databaseDirectory, `${String(number).padStart(6, '0')}.ldb`),
+    bytes,
+  }));
 }
 
 /** A record is one fragment, or a first, middles and a last; a fragment never crosses a block. One cut off at the end never counted. */
@@ -139,7 +206,7 @@ function* manifestRecords(file: Buffer): Generator<Buffer> {
     const end = offset + manifestHeaderBytes + file.readUInt16LE(offset + 4);
     if (end > file.length) return;
     const type = file[offset + 6] ?? 0;
-    if (crc32c(file, offset + 6, end) !== unmask(file.readUInt32LE(offset))) {
+    if (checksumOf(file, offset + 6, end) !== unmask(file.readUInt32LE(offset))) {
       throw new RangeError(`the record at ${offset} does not match its checksum`);
     }
     parts.push(file.subarray(offset + manifestHeaderBytes, end));
@@ -156,7 +223,7 @@ function applyEdit(edit: Reader, tables: Map<number, number>): void {
     const tag = edit.varint();
     switch (tag) {
       case EditTag.comparator:
-        edit.take(edit.varint());
+        edit.skip(edit.varint());
         break;
       case EditTag.logNumber:
       case EditTag.nextFileNumber:
@@ -166,7 +233,7 @@ function applyEdit(edit: Reader, tables: Map<number, number>): void {
         break;
       case EditTag.compactPointer:
         edit.varint();
-        edit.take(edit.varint());
+        edit.skip(edit.varint());
         break;
       case EditTag.deletedFile:
         edit.varint();
@@ -176,8 +243,8 @@ function applyEdit(edit: Reader, tables: Map<number, number>): void {
         edit.varint();
         const number = edit.varint();
         tables.set(number, edit.varint());
-        edit.take(edit.varint());
-        edit.take(edit.varint());
+        edit.skip(edit.varint());
+        edit.skip(edit.varint());
         break;
       }
       default:
@@ -186,43 +253,45 @@ function applyEdit(edit: Reader, tables: Map<number, number>): void {
   }
 }
 
-async function readOrUndefined(file: string): Promise<Buffer | undefined> {
-  try {
-    return await fs.promises.readFile(file);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
+/** Of bytes[from] up to, without, bytes[to]. A plain view: a Buffer's `subarray` takes as long as the checksum of a block. */
+function checksumOf(bytes: Buffer, from: number, to: number): number {
+  return crc32c(new Uint8Array(bytes.buffer, bytes.byteOffset + from, to - from));
+}
+
+/** LevelDB stores checksums rotated and offset, so that one over data with checksums in it stays a good one (util/crc32c.h). */
+function unmask(masked: number): number {
+  const rotated = (masked - 0xa282_ead8) >>> 0;
+  return ((rotated >>> 17) | (rotated << 15)) >>> 0;
 }
 
 /** Reads on from the front; a RangeError where bytes are missing. */
 class Reader {
+  offset = 0;
   readonly #bytes: Buffer;
-  #offset = 0;
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
   }
 
   atEnd(): boolean {
-    return this.#offset >= this.#bytes.length;
+    return this.offset >= this.#bytes.length;
   }
 
   rest(): Buffer {
-    return this.#bytes.subarray(this.#offset);
+    return this.#bytes.subarray(this.offset);
   }
 
-  take(length: number): Buffer {
-    if (this.#offset + length > this.#bytes.length) throw new RangeError('a field is cut short');
-    this.#offset += length;
-    return this.#bytes.subarray(this.#offset - length, this.#offset);
+  skip(length: number): void {
+    if (this.offset + length > this.#bytes.length) throw new RangeError('a field is cut short');
+    this.offset += length;
   }
 
   /** Seven bits a byte, the lowest first. */
   varint(): number {
     let value = 0;
     for (let scale = 1; scale < 2 ** 50; scale *= 128) {
-      const byte = this.take(1)[0] ?? 0;
+      const byte = this.#bytes[this.offset] ?? 0;
+      this.skip(1);
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) return value;
     }

@@ -250,6 +250,7 @@ describe('closing', () => {
     busy.write(`${putHead}Content-Length: 1\r\n\r\nx`);
     await gate.arrived(1);
     const closed = front.server.close(60_000);
+    await expect.poll(() => send(front.baseUrl, { path: '/livez' }).catch(String)).toMatch(/ECONNREFUSED/);
     busy.write('GET /v1/kv/slow HTTP/1.1\r\nHost: x\r\n\r\n');
     gate.open();
     expect((await busy.answer())?.status).toBe(201);

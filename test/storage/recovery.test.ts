@@ -3,8 +3,10 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { defaults } from '../../src/config.ts';
 import type { LogIndex } from '../../src/raft/types.ts';
 import { groupKey, indexKey, nodePartition, RecordKind, valueKey } from '../../src/storage/keys.ts';
-import type { DatabaseName } from '../../src/storage/database.ts';
+import { recoverSequence } from '../../src/storage/batch-sequence.ts';
+import type { DatabaseName, Databases } from '../../src/storage/database.ts';
 import { openMemoryStorage, type MemoryStorage, type MemoryStorageOptions } from '../../src/storage/memory-storage.ts';
+import { TombstoneDatabase } from './tombstone-database.ts';
 import {
   append,
   bytes,
@@ -50,6 +52,15 @@ beforeEach(async () => {
   await append(storage, logWrite(p1, { hardState: hardState(2, 2) }));
 });
 
+/** The records as a database that has just replayed so many bytes. */
+async function databasesOf({ records }: MemoryStorage, replayedBytes?: number): Promise<Databases> {
+  const database = new TombstoneDatabase(replayedBytes);
+  const batch = database.batch();
+  for (const [key, record] of records.log) batch.put(Buffer.from(key, 'latin1'), record);
+  await batch.write();
+  return { log: database, state: database };
+}
+
 function drop(database: DatabaseName, ...keys: string[]): void {
   for (const key of keys) expect(storage.records[database].delete(key)).toBe(true);
 }
@@ -89,7 +100,7 @@ describe('the batch sequence', () => {
     const other = await openMemoryStorage({ automatic: true });
     for (let round = 1; round <= 4; round += 1) await append(other, logWrite(p1, { hardState: hardState(7) }));
     putFrom(sequenceKey(4), other);
-    await expect(storage.crash()).rejects.toThrow('log batch 4 does not follow the batch 3 that is stored');
+    await expect(storage.crash()).rejects.toThrow('log batch 5 does not follow the batch 4 that is stored');
   });
 
   test('a last batch that is not the acknowledged one', async () => {
@@ -98,6 +109,24 @@ describe('the batch sequence', () => {
     await append(other, logWrite(p1, { hardState: hardState(3), entries: entries(11, 11, 3) }));
     putFrom(sequenceKey(7), other);
     await expect(storage.crash()).rejects.toThrow('log batch 7 is not the one that was acknowledged');
+  });
+
+  test('is read as far back as batches can have been lost, and no further', async () => {
+    for (let round = 1; round <= 500; round += 1)
+      await append(storage, logWrite(p1, { hardState: hardState(2 + round) }));
+    const all = await recoverSequence(await databasesOf(storage), 'log', 9);
+    expect(all).toMatchObject({ firstSequence: 1, last: { sequence: 506 } });
+    const bytes = all.batchBytes.slice(-20).reduce((sum, some) => sum + some, 0);
+
+    const some = await recoverSequence(await databasesOf(storage, bytes), 'log', 9);
+    expect(some).toEqual({ ...all, batchBytes: all.batchBytes.map((of, index) => (index < 506 - 21 ? 0 : of)) });
+
+    drop('log', sequenceKey(480));
+    expect(await recoverSequence(await databasesOf(storage, bytes), 'log', 9)).toEqual(some);
+    drop('log', sequenceKey(488));
+    await expect(recoverSequence(await databasesOf(storage, bytes), 'log', 9)).rejects.toThrow(
+      'log batches 488 to 488 are missing',
+    );
   });
 
   test('an identity older than the data it finds', async () => {

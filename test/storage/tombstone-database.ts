@@ -9,6 +9,11 @@ export class TombstoneDatabase implements Database {
   readonly #records = new Map<string, Buffer | undefined>();
   #sorted: readonly string[] | undefined;
   steppedOver = 0;
+  readonly replayedBytes?: number;
+
+  constructor(replayedBytes?: number) {
+    if (replayedBytes !== undefined) this.replayedBytes = replayedBytes;
+  }
 
   get(key: Buffer): Buffer | undefined {
     return this.#records.get(key.toString('latin1'));
@@ -32,8 +37,8 @@ export class TombstoneDatabase implements Database {
     const above = keys.findIndex((key) => key > to);
     const end = above < 0 ? keys.length : above;
     const backwards = range.reverse === true;
-    // Seeking backwards, LevelDB first looks forwards from where the range ends.
-    if (backwards) this.#live(keys, end, 1);
+    // Seeking backwards, LevelDB first looks forwards from the range's last key; it need not look far when that one is there.
+    if (backwards) this.#live(keys, keys[end - 1] === to ? end - 1 : end, 1);
     const step = backwards ? -1 : 1;
     let at = backwards ? end : keys.findIndex((key) => key >= from) - 1;
     if (!backwards && at === -2) return;

@@ -1,0 +1,15 @@
+/** Our own schemas are taken at their word at each start: here they are held to the standard. */
+import { Ajv } from 'ajv';
+import { expect, test } from 'vitest';
+import { requestSchemas } from '../../src/api/schemas.ts';
+import { toJsonSchema } from '../../src/cli/config-checks.ts';
+import { configSchema } from '../../src/cli/config-schema.ts';
+
+test.each([
+  ['configuration', toJsonSchema(configSchema)],
+  ...Object.entries(requestSchemas).map(([name, schema]) => [name, schema] as const),
+] as const)('%s is a sound JSON schema', (_name, schema) => {
+  const ajv = new Ajv({ strict: true, allErrors: true });
+  expect(ajv.validateSchema(schema)).toBe(true);
+  expect(() => ajv.compile(schema)).not.toThrow();
+});
