@@ -168,6 +168,8 @@ export class Raft implements RaftCore {
     if (role.name !== 'leader') return;
     wake(this.#member);
     role.progress.get(replica)?.restarted(this.#member.log.lastIndex);
+    // It is probed at once, and learns so who leads.
+    role.replicationDue = true;
   }
 
   applied(index: LogIndex): void {

@@ -252,6 +252,13 @@ describe('a silent leader is woken', () => {
     ]);
   });
 
+  test('a follower that was started anew is asked at once what it has, and so learns who leads', () => {
+    const leader = sleepingLeader();
+    leader.raft.peerRestarted(replica(2));
+    const { messages } = leader.settle();
+    expect(messages.filter(({ to }) => to <= 3)).toMatchObject([{ type: 'AppendEntriesRequest', to: 2, entries: [] }]);
+  });
+
   test('and not by late answers', () => {
     const leader = sleepingLeader();
     leader.receive(heartbeatAnswered({ term: 1 }));
