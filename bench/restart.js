@@ -7,15 +7,16 @@
  * Loads the keys, then writes on until each partition's log holds what is kept behind the applied index (`raft.logKeepEntries`
  * and `raft.logKeepBytes` both, in values that are as large as an entry may be on average). Then each round kills one node
  * by SIGKILL, in turn, and starts it again. From the start of the process it measures the time to the `ready` line, to the first
- * 200 for a linearizable read through that node, and until it has answered one for a key of every partition; then the
- * next round waits until the node has caught up.
+ * 200 for a linearizable read through that node, and until it has answered one for a key of every partition. Each round
+ * begins with all nodes at rest: what LevelDB still merges of the load, or of the round before, would be merged on the
+ * cores that the victim starts on, as no node has cores of its own here.
  */
 import http from 'node:http';
 import { join } from 'node:path';
 import { defaults } from '../dist/config.js';
 import { LeaderMap, keysIn, partitionsWithLeaders, waitCaughtUp } from './lib/partitions.js';
 import { loadKeys } from './lib/loader.js';
-import { directoryBytes } from './lib/processes.js';
+import { directoryBytes, waitAtRest } from './lib/processes.js';
 import { median, parseFlags, sleep, Table, writeReport } from './lib/report.js';
 import { attempt } from './lib/requests.js';
 import { startFlotilla } from './lib/targets.js';
@@ -82,6 +83,7 @@ async function runRounds({ cluster, agent, keys, count }) {
   for (let round = 1; round <= count; round += 1) {
     const victim = cluster.nodes[(round - 1) % cluster.nodes.length];
     for (const node of cluster.nodes) await waitCaughtUp(cluster, node);
+    await waitAtRest(cluster.nodes.map(({ pid }) => pid));
     await victim.kill();
     await partitionsWithLeaders(cluster);
     const startedAt = performance.now();

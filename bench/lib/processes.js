@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { clearInterval } from 'node:timers';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const clockTicksPerSecond = 100;
 
@@ -16,6 +17,22 @@ export function cpuSeconds(pids) {
     ticks += Number(fields[11]) + Number(fields[12]);
   }
   return ticks / clockTicksPerSecond;
+}
+
+const restSpanMs = 1000;
+const restPercent = 10;
+
+/** Resolves once these processes together took less than a tenth of a core for a second: nothing is left to be merged or caught up with. */
+export async function waitAtRest(pids, timeoutMs = 120_000) {
+  const until = performance.now() + timeoutMs;
+  for (;;) {
+    const [before, startedAt] = [cpuSeconds(pids), performance.now()];
+    await sleep(restSpanMs);
+    const percent = ((cpuSeconds(pids) - before) * 100_000) / (performance.now() - startedAt);
+    if (percent < restPercent) return;
+    if (performance.now() > until)
+      throw new Error(`the nodes still take ${percent.toFixed(0)} % of a core after ${timeoutMs} ms`);
+  }
 }
 
 /** Highest resident memory so far, the largest of these processes, in MiB. */

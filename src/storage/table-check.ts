@@ -9,10 +9,9 @@
  * Formats: LevelDB's doc/table_format.md and doc/log_format.md, and db/version_edit.cc for the manifest.
  */
 import fs from 'node:fs';
-import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { Worker } from 'node:worker_threads';
 import { crc32c } from '@node-rs/crc32';
+import { allOrNone } from './all-or-none.ts';
 import { StorageDamage } from './damage.ts';
 import { uncompressSnappy } from './snappy.ts';
 
@@ -45,71 +44,52 @@ export interface LiveTable {
 }
 
 /**
- * A thread takes about as long to start as so much takes to be checked. Above, threads do it, while the first thread loads the
- * rest of the node; at most so many, as they soon wait for memory or the disk.
+ * So many tables are read side by side: while one is checked on this thread, others are on their way from the disk, and the rest of the
+ * node is loaded. Node reads files on four threads: one is left to read modules, and none is taken for long at a time. Each
+ * takes memory for one table. Threads of JavaScript would each take 100 ms of processor time before they check anything.
  */
-const ownThreadsAboveBytes = 64 * 1024 * 1024;
-const threadsMax = 4;
-/** The same place seen from `src/storage` and from `dist/storage`: a thread can't load the sources. */
-const thread = new URL('../../dist/storage/table-check-thread.js', import.meta.url);
+const tablesAtOnce = 3;
+const readBytes = 1024 * 1024;
 
 /** Fails with a StorageDamage naming the file. A directory without a database passes. Returns the bytes checked. */
 export async function checkTables(databaseDirectories: readonly string[]): Promise<number> {
   const tables = databaseDirectories.flatMap(liveTables);
-  const bytes = tables.reduce((sum, table) => sum + table.bytes, 0);
-  const problem = bytes > ownThreadsAboveBytes ? await problemFoundByThreads(tables) : tablesProblem(tables);
-  if (problem !== undefined) throw new StorageDamage(problem);
-  return bytes;
+  const waiting = tables.values();
+  await allOrNone(Array.from({ length: tablesAtOnce }, () => checkEach(waiting)));
+  return tables.reduce((sum, table) => sum + table.bytes, 0);
 }
 
-async function problemFoundByThreads(tables: readonly LiveTable[]): Promise<string | undefined> {
-  const threads = Math.min(availableParallelism(), threadsMax);
-  const shares = Array.from({ length: threads }, (_, share) => tables.filter((_, index) => index % threads === share));
-  const problems = await Promise.all(shares.map(problemFoundByThread));
-  return problems.find((problem) => problem !== undefined);
-}
-
-function problemFoundByThread(tables: readonly LiveTable[]): Promise<string | undefined> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(thread, { workerData: tables });
-    worker.once('message', resolve);
-    worker.once('error', reject);
-    worker.once('exit', (code) => reject(new Error(`the check of LevelDB's tables ended with ${code} and no word`)));
-  });
-}
-
-/** What is wrong with the first table that is not as it was written. */
-export function tablesProblem(tables: readonly LiveTable[]): string | undefined {
-  // One memory for all tables: fresh memory for each costs as much as reading it.
-  const memory = Buffer.allocUnsafeSlow(Math.max(0, ...tables.map(({ bytes }) => bytes)));
+async function checkEach(tables: Iterable<LiveTable>): Promise<void> {
+  // One memory for all: fresh memory for each takes as long as reading it.
+  let memory = Buffer.alloc(0);
   for (const { file, bytes } of tables) {
-    const name = path.join(path.basename(path.dirname(file)), path.basename(file));
+    if (memory.length < bytes) memory = Buffer.allocUnsafeSlow(bytes);
     const table = memory.subarray(0, bytes);
-    const found = readTable(file, table);
-    if (found === undefined) return `table file ${name} is missing`;
-    if (found !== bytes) return `table file ${name} has ${found} of ${bytes} bytes`;
+    const found = await readTable(file, table);
+    const name = path.join(path.basename(path.dirname(file)), path.basename(file));
+    if (found === undefined) throw new StorageDamage(`table file ${name} is missing`);
+    if (found !== bytes) throw new StorageDamage(`table file ${name} has ${found} of ${bytes} bytes`);
     const problem = tableProblem(table);
-    if (problem !== undefined) return `table file ${name} is corrupt: ${problem}`;
+    if (problem !== undefined) throw new StorageDamage(`table file ${name} is corrupt: ${problem}`);
   }
-  return undefined;
 }
 
 /** Fills `table`, if the file is as long. Returns how long it is; undefined when there is none. */
-function readTable(file: string, table: Buffer): number | undefined {
+async function readTable(file: string, table: Buffer): Promise<number | undefined> {
   if (!fs.existsSync(file)) return undefined;
-  const descriptor = fs.openSync(file, 'r');
+  const handle = await fs.promises.open(file);
   try {
-    const { size } = fs.fstatSync(descriptor);
+    const { size } = await handle.stat();
     if (size !== table.length) return size;
     let filled = 0;
     while (filled < size) {
-      const bytes = fs.readSync(descriptor, table, filled, size - filled, filled);
-      if (bytes === 0) break;
-      filled += bytes;
+      const { bytesRead } = await handle.read(table, filled, Math.min(readBytes, size - filled), filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
     }
     return filled;
   } finally {
-    fs.closeSync(descriptor);
+    await handle.close();
   }
 }
 

@@ -67,14 +67,14 @@ test('large tables with compressed index blocks pass, and a flipped bit in each 
   fs.rmSync(directory, { recursive: true });
 });
 
-test('so much that threads check it: it passes, and a flipped bit is found in any of the tables', async () => {
+test('many tables of several databases: they pass, and a flipped bit is found in any of them', async () => {
   const directory = temporaryDirectory();
   const level = new ClassicLevel<string, Buffer>(directory, { valueEncoding: 'buffer' });
-  for (let key = 0; key < 80; key += 1) await level.put(String(key), randomBytes(1024 * 1024));
+  for (let key = 0; key < 30; key += 1) await level.put(String(key), randomBytes(1024 * 1024));
   await level.compactRange('', '~');
   await level.close();
 
-  expect(await checkTables([directory, path.join(directory, 'nothing here')])).toBeGreaterThan(80 * 1024 * 1024);
+  expect(await checkTables([directory, path.join(directory, 'nothing here')])).toBeGreaterThan(30 * 1024 * 1024);
   const tables = fs.readdirSync(directory).filter((name) => name.endsWith('.ldb'));
   for (const name of [present(tables[0]), present(tables.at(-1))]) {
     const table = path.join(directory, name);
