@@ -1,6 +1,6 @@
 /** What makes a configuration sound: each key by itself (ajv, from the schema), then keys against each other. */
 import { Ajv, type ErrorObject } from 'ajv';
-import type { Config } from '../config.ts';
+import { defaults, type Config } from '../config.ts';
 import { configKeys, configSchema, founderFields, isSection, type Schema } from './config-schema.ts';
 
 /** One thing wrong. `expected` is undefined for a key that doesn't exist. */
@@ -12,12 +12,14 @@ export interface Problem {
   readonly source?: string;
 }
 
-/** Types and ranges. At most one problem for each key. */
+/**
+ * Types and ranges. At most one problem for each key. Our own schema and our own defaults are held to the standard by a test, not
+ * here: each node's start waits for this, and most keys are what they are by default.
+ */
 export function checkKeys(candidate: Readonly<Record<string, unknown>>): Problem[] {
-  // The schema is our own, and held to the standard by a test: to check and to optimize it takes longer than all else here.
   const trusted = { meta: false, validateSchema: false, code: { optimize: false } } as const;
   const ajv = new Ajv({ allErrors: true, strict: true, verbose: true, ...trusted });
-  const validate = ajv.compile(toJsonSchema(configSchema));
+  const validate = ajv.compile(toJsonSchema(configSchema, { candidate, trusted: defaults }));
   if (validate(candidate)) return [];
   const problems = (validate.errors ?? []).map(toProblem);
   return [...new Map(problems.map((problem) => [problem.path, problem])).values()];
@@ -37,16 +39,29 @@ const required = new Set([
   'nodes',
 ]);
 
-/** Of the configuration file, as far as ajv checks it. */
-export function toJsonSchema(schema: Schema): object {
+/** As ajv reads it; without the keys that a candidate leaves as they are trusted to be. */
+export function toJsonSchema(
+  schema: Schema,
+  known?: { readonly candidate: unknown; readonly trusted: unknown },
+): object {
   if (!isSection(schema)) return schema.check;
+  const properties = Object.entries(schema.properties).flatMap(([name, child]): [string, object][] => {
+    if (known === undefined) return [[name, toJsonSchema(child)]];
+    const [candidate, trusted] = [member(known.candidate, name), member(known.trusted, name)];
+    if (candidate === trusted && trusted !== undefined) return [];
+    return [[name, toJsonSchema(child, { candidate, trusted })]];
+  });
   return {
     type: 'object',
-    properties: Object.fromEntries(
-      Object.entries(schema.properties).map(([name, child]) => [name, toJsonSchema(child)]),
-    ),
+    properties: Object.fromEntries(properties),
     required: Object.keys(schema.properties).filter((name) => required.has(name)),
   };
+}
+
+function member(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+    ? (value as Readonly<Record<string, unknown>>)[name]
+    : undefined;
 }
 
 function toProblem(error: ErrorObject): Problem {

@@ -9,12 +9,16 @@ import { failure, type Failure } from './failure.ts';
 /** `aborted`: the client went away before the body was whole. */
 export type JsonResult<T> = { readonly type: 'json'; readonly value: T } | { readonly type: 'aborted' } | Failure;
 
-type Validators = { readonly [Name in keyof RequestBodies]: ValidateFunction<RequestBodies[Name]> };
-
-// Stops at the first mistake: a body made of nothing else costs no more than any other.
-// The schemas are our own, and held to the standard by a test: to check them takes longer than all else here.
+// Stops at the first mistake: a body made of nothing else costs no more than any other. The schemas are our own, and held to the standard
+// by a test; to check them, and to compile those that nobody uses, would delay each start.
 const ajv = new Ajv({ strict: true, meta: false, validateSchema: false });
-const validators: Validators = { moveLeader: ajv.compile<RequestBodies['moveLeader']>(requestSchemas.moveLeader) };
+const validators = new Map<keyof RequestBodies, ValidateFunction>();
+
+function validatorOf<Name extends keyof RequestBodies>(name: Name): ValidateFunction<RequestBodies[Name]> {
+  const validate = validators.get(name) ?? ajv.compile(requestSchemas[name]);
+  validators.set(name, validate);
+  return validate as ValidateFunction<RequestBodies[Name]>;
+}
 
 export async function readJson<Name extends keyof RequestBodies>(
   exchange: Exchange,
@@ -27,7 +31,7 @@ export async function readJson<Name extends keyof RequestBodies>(
   if (body.type !== 'body') return body;
   const parsed = parse(body.bytes);
   if (parsed.type === 'failure') return parsed;
-  const validate: ValidateFunction<RequestBodies[Name]> = validators[name];
+  const validate = validatorOf(name);
   const { value } = parsed;
   if (validate(value)) return { type: 'json', value };
   return failure('invalid_request', mistake(validate.errors?.[0]));

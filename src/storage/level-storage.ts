@@ -13,7 +13,7 @@ import type { Logger } from '../logger.ts';
 import type { Storage } from '../replica/ports.ts';
 import { allOrNone } from './all-or-none.ts';
 import { prepareDirectory, syncDirectory } from './data-directory.ts';
-import { databaseNames, type Database, type DatabaseName, type Databases } from './database.ts';
+import type { Database, DatabaseName, Databases } from './database.ts';
 import { openGroupCommit } from './group-commit.ts';
 import { openHighWaterFile } from './high-water.ts';
 import { openLevelDatabase, type LevelDatabase } from './level-database.ts';
@@ -45,8 +45,6 @@ export async function openLevelStorage(options: LevelStorageOptions): Promise<St
   try {
     const acknowledged = highWater.read() !== undefined;
     const directoryOf = (name: DatabaseName): string => path.join(directory, name);
-    // LevelDB must not run a compaction over damaged tables: it would write the damage into new ones, or abort.
-    const checkedBytes = await checkTables(databaseNames.map(directoryOf));
     const open = async (name: DatabaseName, blockCacheBytes: number): Promise<LevelDatabase> => {
       const databaseDirectory = directoryOf(name);
       // With any batch acknowledged there was a database: LevelDB must not make an empty one in its place.
@@ -57,11 +55,14 @@ export async function openLevelStorage(options: LevelStorageOptions): Promise<St
       if (config.recordSyncPoints) recordSyncPoints(databaseDirectory);
       return database;
     };
-    // Side by side: each may have a log to replay.
-    const [log, state] = await allOrNone([
-      open('log', config.logBlockCacheBytes),
-      open('state', config.blockCacheBytes),
-    ]);
+    // LevelDB must not run a compaction over damaged tables: it would write the damage into new ones, or abort. While it replays
+    // what it had logged of the one database, the tables of the other are checked.
+    const logChecked = checkTables(directoryOf('log'));
+    const stateChecked = logChecked.then(() => checkTables(directoryOf('state')));
+    const logOpened = logChecked.then(() => open('log', config.logBlockCacheBytes));
+    const stateOpened = stateChecked.then(() => open('state', config.blockCacheBytes));
+    const [log, state] = await allOrNone([logOpened, stateOpened]);
+    const checkedBytes = (await stateChecked) + (await logChecked);
     const space = new LogSpace({ database: log, config, after, onFailure: options.onFailure });
     const databases: Databases = {
       log: { ...log, close: () => space.stop().then(() => log.close()) },

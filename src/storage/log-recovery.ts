@@ -23,9 +23,9 @@ import { decodeEntry, type ChainedEntry, type LogStart } from './records.ts';
  * index. It is the third look at them: turned bits are found by the check of the tables, lost batches by the batch sequence; and
  * each record is checked again whenever it is read. So the start of a node with many groups need not wait for more.
  */
-const checkedEntries = 4096;
+const checkedEntries = 1024;
 const checkedEntriesOfEach = 16;
-const checkedBytes = 16 * 1024 * 1024;
+const checkedBytes = 4 * 1024 * 1024;
 /** Read at once. */
 const chunkEntries = 256;
 

@@ -52,8 +52,8 @@ const tablesAtOnce = 3;
 const readBytes = 1024 * 1024;
 
 /** Fails with a StorageDamage naming the file. A directory without a database passes. Returns the bytes checked. */
-export async function checkTables(databaseDirectories: readonly string[]): Promise<number> {
-  const tables = databaseDirectories.flatMap(liveTables);
+export async function checkTables(databaseDirectory: string): Promise<number> {
+  const tables = liveTables(databaseDirectory);
   const waiting = tables.values();
   await allOrNone(Array.from({ length: tablesAtOnce }, () => checkEach(waiting)));
   return tables.reduce((sum, table) => sum + table.bytes, 0);
@@ -66,7 +66,7 @@ async function checkEach(tables: Iterable<LiveTable>): Promise<void> {
     if (memory.length < bytes) memory = Buffer.allocUnsafeSlow(bytes);
     const table = memory.subarray(0, bytes);
     const found = await readTable(file, table);
-    const name = path.join(path.basename(path.dirname(file)), path.basename(file));
+    const name = path.basename(file);
     if (found === undefined) throw new StorageDamage(`table file ${name} is missing`);
     if (found !== bytes) throw new StorageDamage(`table file ${name} has ${found} of ${bytes} bytes`);
     const problem = tableProblem(table);

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { requestSchemas } from '../../src/api/schemas.ts';
 import { toJsonSchema } from '../../src/cli/config-checks.ts';
 import { configSchema } from '../../src/cli/config-schema.ts';
+import { defaults } from '../../src/config.ts';
 
 test.each([
   ['configuration', toJsonSchema(configSchema)],
@@ -13,3 +14,18 @@ test.each([
   expect(ajv.validateSchema(schema)).toBe(true);
   expect(() => ajv.compile(schema)).not.toThrow();
 });
+
+test('all defaults are sound', () => {
+  const schema = withoutRequired(toJsonSchema(configSchema));
+  const validate = new Ajv({ strict: true, allErrors: true }).compile(schema);
+  expect(Object.keys(defaults).length).toBeGreaterThan(5);
+  validate(defaults);
+  expect(validate.errors ?? []).toEqual([]);
+  expect(validate({ ...defaults, raft: { ...defaults.raft, tickMs: -1 } })).toBe(false);
+});
+
+function withoutRequired(schema: object): object {
+  return JSON.parse(
+    JSON.stringify(schema, (name, value: unknown) => (name === 'required' ? undefined : value)),
+  ) as object;
+}

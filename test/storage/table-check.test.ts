@@ -46,7 +46,7 @@ test('large tables with compressed index blocks pass, and a flipped bit in each 
   const tables = fs.readdirSync(directory).filter((name) => name.endsWith('.ldb'));
   const table = path.join(directory, present(tables[0]));
   const content = fs.readFileSync(table);
-  expect(await checkTables([directory])).toBeGreaterThan(100_000);
+  expect(await checkTables(directory)).toBeGreaterThan(100_000);
   expect(content.length).toBeGreaterThan(100_000);
   // The index block ends right before the footer: type 1 is Snappy.
   expect(content[content.length - 48 - 5]).toBe(1);
@@ -62,19 +62,19 @@ test('large tables with compressed index blocks pass, and a flipped bit in each 
     const flipped = Buffer.from(content);
     flipped[position] = present(flipped[position]) ^ 16;
     fs.writeFileSync(table, flipped);
-    await expect(checkTables([directory]), `byte ${position}`).rejects.toMatchObject({ name: 'StorageDamage' });
+    await expect(checkTables(directory), `byte ${position}`).rejects.toMatchObject({ name: 'StorageDamage' });
   }
   fs.rmSync(directory, { recursive: true });
 });
 
-test('many tables of several databases: they pass, and a flipped bit is found in any of them', async () => {
+test('many tables: they pass, and a flipped bit is found in any of them', async () => {
   const directory = temporaryDirectory();
   const level = new ClassicLevel<string, Buffer>(directory, { valueEncoding: 'buffer' });
   for (let key = 0; key < 30; key += 1) await level.put(String(key), randomBytes(1024 * 1024));
   await level.compactRange('', '~');
   await level.close();
 
-  expect(await checkTables([directory, path.join(directory, 'nothing here')])).toBeGreaterThan(30 * 1024 * 1024);
+  expect(await checkTables(directory)).toBeGreaterThan(30 * 1024 * 1024);
   const tables = fs.readdirSync(directory).filter((name) => name.endsWith('.ldb'));
   for (const name of [present(tables[0]), present(tables.at(-1))]) {
     const table = path.join(directory, name);
@@ -86,14 +86,12 @@ test('many tables of several databases: they pass, and a flipped bit is found in
       fs.closeSync(descriptor);
     };
     flipAt(1000);
-    await expect(checkTables([directory])).rejects.toThrow(
-      new StorageDamage(
-        `table file ${path.basename(directory)}/${name} is corrupt: block at 0 does not match its checksum`,
-      ),
+    await expect(checkTables(directory)).rejects.toThrow(
+      new StorageDamage(`table file ${name} is corrupt: block at 0 does not match its checksum`),
     );
     flipAt(1000);
   }
   fs.rmSync(path.join(directory, present(tables[0])));
-  await expect(checkTables([directory])).rejects.toThrow(/is missing$/);
+  await expect(checkTables(directory)).rejects.toThrow(/is missing$/);
   fs.rmSync(directory, { recursive: true });
 });
