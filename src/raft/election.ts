@@ -70,6 +70,8 @@ export function tickElection(member: Member): void {
   if (member.electionElapsed < patience(member)) return;
   if (isVoter(member)) return campaign(member);
   if (member.removed) return;
+  // Its leader is forgotten, as by a voter that campaigns: a configuration that it lacks may have given it a vote that others need.
+  becomeFollower(member, member.hardState.currentTerm, noReplica);
   restartElectionTimer(member);
   askForPreVotes(member);
 }

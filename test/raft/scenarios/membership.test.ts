@@ -101,6 +101,21 @@ describe('a learner', () => {
     expect(network.leaders()).toContain(2);
   });
 
+  test('that has heard of no leader for its election timeout is there for whoever asks, from then on', () => {
+    // It may have become a voter by an entry that it lacks.
+    const learner = new TestMember({ id: 4, configuration: withLearner, entries: entriesOfTerms([1]), appliedIndex: 1 });
+    const ask = preVoteRequest({ from: 2, to: 4, term: 2, last: [2, 1] });
+    learner.receive(heartbeat({ from: 1, to: 4, term: 1 }));
+    learner.tick(limits.electionTicksMin - 1);
+    expect(learner.receive(ask).messages).toEqual([]);
+    learner.tick(1);
+    for (let tick = 0; tick < 3 * limits.electionTicksMax; tick += 1) {
+      learner.tick();
+      learner.settle();
+      expect(learner.receive(ask).messages, `tick ${tick}`).toMatchObject([{ type: 'PreVoteResponse', granted: true }]);
+    }
+  });
+
   test('is removed, told, and silent from then on', () => {
     const network = led({ configuration: withLearner });
     network.change(1, { type: 'removeLearner', replicaId: replica(4) });
