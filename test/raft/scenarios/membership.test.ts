@@ -103,7 +103,12 @@ describe('a learner', () => {
 
   test('that has heard of no leader for its election timeout is there for whoever asks, from then on', () => {
     // It may have become a voter by an entry that it lacks.
-    const learner = new TestMember({ id: 4, configuration: withLearner, entries: entriesOfTerms([1]), appliedIndex: 1 });
+    const learner = new TestMember({
+      id: 4,
+      configuration: withLearner,
+      entries: entriesOfTerms([1]),
+      appliedIndex: 1,
+    });
     const ask = preVoteRequest({ from: 2, to: 4, term: 2, last: [2, 1] });
     learner.receive(heartbeat({ from: 1, to: 4, term: 1 }));
     learner.tick(limits.electionTicksMin - 1);
