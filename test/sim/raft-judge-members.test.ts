@@ -222,6 +222,18 @@ describe('commit', () => {
     commits();
   });
 
+  it('what follows a change counts in the turn in which the change is committed, and not before', () => {
+    const history = grown();
+    const told: Told = [5, 1, { voters: [1, 4], outgoing: [1, 2, 3] }];
+    const more: Told = [6, 1, 'c'];
+    history.replicate(1, [4], 1, { after: learning, entries: [told, more], commit: 4 });
+    // Replicas 1 and 4 hold 6, which is enough as soon as 5 is committed: that takes one more of the outgoing ones.
+    const commits = (): void => history.append(1, 2, 1, { after: more, commit: 6 });
+    expectViolation('commit quorum', 'announces 6 of term 1 as committed', commits);
+    history.save(3, { term: 1, entries: [...first, learning, told] });
+    commits();
+  });
+
   it('a configuration that came after its leadership makes nothing of it committed', () => {
     const history = grown();
     history.replicate(1, [4], 1, { after: learning, entries: [[5, 1, 'c']], commit: 4 });

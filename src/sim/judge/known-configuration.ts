@@ -59,6 +59,15 @@ export class KnownConfiguration {
     return this.#outgoing.length === 0 ? incoming : Math.min(incoming, majorityValue(this.#outgoing, reached));
   }
 
+  get isJoint(): boolean {
+    return this.#outgoing.length > 0;
+  }
+
+  /** The same for what follows a joint configuration: its incoming voters alone. */
+  quorumValueOnceLeft(reached: (voter: ReplicaRecord) => number): number {
+    return majorityValue(this.#voters, reached);
+  }
+
   /** For people. */
   get spelled(): string {
     const names = (replicas: readonly ReplicaRecord[]): string => replicas.map(({ name }) => name).join(', ');

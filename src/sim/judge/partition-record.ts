@@ -202,7 +202,12 @@ export class PartitionRecord {
   #isCommitted(replica: ReplicaRecord, entry: KnownEntry, term: number): boolean {
     const leader = this.leaderOf(term as Term);
     if (leader?.replica !== replica) return false;
+    return this.#isCounted(replica, leader, entry) || this.#isCountedByNext(replica, leader, entry);
+  }
+
+  #isCounted(replica: ReplicaRecord, leader: LeaderRecord, entry: KnownEntry): boolean {
     const { log } = replica;
+    const { term } = leader;
     const electedWith = this.roster.inForce(leader.last).index;
     let end = Infinity;
     let configuration: KnownConfiguration | undefined = this.roster.inForce(replica.lastEntry);
@@ -213,13 +218,28 @@ export class PartitionRecord {
           end,
           configuration.quorumValue((voter) => voter.matchOf(log)),
         );
-        const counted = highestWhere(replicated, (index) => (log[index] as KnownEntry).term <= term);
-        if (counted >= entry.index && (log[counted] as KnownEntry).term === term) return true;
+        if (covers(log, replicated, { entry, term })) return true;
       }
       end = configuration.index - 1;
       configuration = configuration.previous;
     }
     return false;
+  }
+
+  /**
+   * A leader leaves a joint configuration in the very turn in which it commits it, and what is counted next in that turn is counted by
+   * what follows. Its messages are heard before the entry that says so is handed over. No hole: once the joint one is committed,
+   * nobody stays in it.
+   */
+  #isCountedByNext(replica: ReplicaRecord, leader: LeaderRecord, entry: KnownEntry): boolean {
+    const { log } = replica;
+    const joint = this.roster.inForce(replica.lastEntry);
+    if (!joint.isJoint || joint.term > leader.term) return false;
+    const begun = log[joint.index];
+    const isOver =
+      joint.index <= this.committedIndex || (begun !== undefined && this.#isCounted(replica, leader, begun));
+    const replicated = joint.quorumValueOnceLeft((voter) => voter.matchOf(log));
+    return isOver && covers(log, replicated, { entry, term: leader.term });
   }
 
   #lacks(leader: ReplicaRecord, term: Term, entry: KnownEntry): never {
@@ -235,4 +255,14 @@ export class PartitionRecord {
     const message = `${replica.name} takes ${named(entry)} for committed, but ${named(committed)} was committed there`;
     this.fail('state machine safety', message);
   }
+}
+
+/** Whether so much of a log, replicated by the leader of `term`, is enough for `entry`: one of that very term is there or above (paper 5.4.2). */
+function covers(
+  log: readonly (KnownEntry | undefined)[],
+  replicated: number,
+  { entry, term }: { readonly entry: KnownEntry; readonly term: number },
+): boolean {
+  const counted = highestWhere(replicated, (index) => (log[index] as KnownEntry).term <= term);
+  return counted >= entry.index && (log[counted] as KnownEntry).term === term;
 }
