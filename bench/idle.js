@@ -1,7 +1,7 @@
 /**
  * What partitions cost that nobody uses.
  *
- *   npm run bench -- idle [--partitions 256] [--settle 10] [--seconds 30] [--turns 3] [--load-seconds 20] [--warm-up 10]
+ *   npm run bench -- idle [--partitions 256] [--settle 10] [--seconds 30] [--turns 4] [--load-seconds 20] [--warm-up 10]
  *                         [--connections 64] [--keys 12000] [--value-bytes 256] [--settings JSON] [--out FILE]
  *
  * First the processor time of each of three nodes without load, as percent of one core, with `--partitions` and with one.
@@ -22,7 +22,7 @@ export async function idle(args) {
     partitions: 256,
     settle: 10,
     seconds: 30,
-    turns: 3,
+    turns: 4,
     'load-seconds': 20,
     'warm-up': 10,
     connections: 64,
@@ -68,7 +68,9 @@ async function measureThroughput(flags) {
   const table = new Table([['turn'], ['partitions'], ['busy'], ['puts', 9], ['p50', 9], ['p99', 9], ['processor', 13]]);
   const turns = [];
   for (let turn = 1; turn <= flags.turns; turn += 1) {
-    for (const partitions of [busyPartitions, flags.partitions]) {
+    // A B, B A: the machine's speed drifts.
+    const order = [busyPartitions, flags.partitions];
+    for (const partitions of turn % 2 === 1 ? order : order.toReversed()) {
       const result = await measureLoad(partitions, flags);
       turns.push({ turn, ...result });
       const { perSecond, p50Ms, p99Ms, cpuMicrosPerPut } = result;

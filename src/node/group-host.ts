@@ -58,6 +58,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   #tickedAt = 0;
   /** Nodes at whose addresses nobody listened when last tried. */
   readonly #gone = new Set<NodeId>();
+  readonly #peers: readonly NodeId[];
 
   /** Resolves once every partition hosted here has known a leader. */
   readonly ready: Promise<void>;
@@ -67,6 +68,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     this.#options = options;
     this.#planned = map.partitions.filter(({ replicas }) => replicas.some((replica) => replica.nodeId === nodeId));
     this.#unled = new Set(this.#planned.map((partition) => partition.id));
+    this.#peers = map.nodes.map((node) => node.nodeId).filter((peer) => peer !== nodeId);
     this.#hosted = new HostedReplicas(nodeId);
     this.#snapshots = new SnapshotHost({
       ...options,
@@ -320,18 +322,23 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     this.#cancelTick = clock.after(tickMs, () => {
       // A loop that stood still for an election timeout may have been given up by the others.
       const stalled = clock.monotonicMs() - this.#tickedAt >= electionTicksMin * tickMs;
+      // Asked of each peer, not of each group: most are silent, and there may be hundreds.
+      const unreachable = this.#peers.filter((peer) => !transport.connected(peer));
       for (const replica of this.#hosted.all()) {
-        const leader = replica.leader()?.nodeId;
-        // A late word of a leader that can't be reached may have undone what was noticed: it is noticed again.
-        if (leader !== undefined && leader !== this.#options.nodeId && !transport.connected(leader)) {
-          replica.peerChanged(leader);
-          if (this.#gone.has(leader)) replica.peerGone(leader);
-        }
+        if (unreachable.length > 0) this.#noticeLostLeader(replica, unreachable);
         if (stalled) replica.stalled();
         replica.tick();
       }
       this.#planTick();
     });
+  }
+
+  /** A late word of a leader that can't be reached may have undone what was noticed: it is noticed again. */
+  #noticeLostLeader(replica: Replica, unreachable: readonly NodeId[]): void {
+    const leader = replica.leader()?.nodeId;
+    if (leader === undefined || !unreachable.includes(leader)) return;
+    replica.peerChanged(leader);
+    if (this.#gone.has(leader)) replica.peerGone(leader);
   }
 }
 

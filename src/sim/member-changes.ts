@@ -19,8 +19,6 @@ export interface MemberChangesOptions {
   readonly everyMs: number;
 }
 
-const votersMax = 5;
-
 export class MemberChanges {
   /** Changes that a leader has appended. */
   count = 0;
@@ -86,6 +84,7 @@ export class MemberChanges {
   #draw(partition: PartitionDescriptor, { configuration }: RaftStatus): ConfigurationChange | undefined {
     const { random, nodes } = this.#options;
     const { voters, learners } = configuration;
+    const votersMax = Math.max(5, nodes.length);
     const [learner] = random.shuffle(learners);
     if (learner !== undefined) {
       if (random.chance(0.15)) return { type: 'removeLearner', replicaId: learner };

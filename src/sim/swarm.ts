@@ -92,7 +92,7 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
   };
   return {
     nodes,
-    replicationFactor: nodes >= 5 ? random.pick([3, 5]) : 3,
+    replicationFactor: nodes >= 5 ? random.pick(nodes >= 7 ? [3, 5, 7] : [3, 5]) : 3,
     partitions: random.pick([1, 2, 3, 4, 4, 4, 8, 16, random.whole(1, 64)]),
     clients: 10,
     thinkMs: random.magnitude(400, 650),
