@@ -26,7 +26,7 @@ const deletionsPerBatchMax = 256;
 export interface RecoveredSequence {
   readonly last: Mark;
   readonly firstSequence: number;
-  /** Of each batch from `firstSequence` on; 0 of those that were not read, which are kept for the longer. */
+  /** Of each batch from `firstSequence` on. */
   readonly batchBytes: readonly number[];
 }
 
@@ -93,8 +93,8 @@ export class BatchSequence {
  * Reads and judges one database's chain, from its end backwards: gapless, each record naming its predecessor's checksum, beginning where
  * the newest says that it begins, and reaching `mark`. Throws a StorageDamage that says what is missing.
  *
- * Only what LevelDB has just replayed from its log files can have lost a batch, and a batch takes more there than what counts as its
- * bytes: so it is enough to go back until they add up to `replayedBytes`. A node that wrote many small batches has hundreds of thousands more.
+ * All of it, at each start (safety): what a start finds missing was dropped by LevelDB while it replayed its log for that start, and
+ * is in no log file any more at the next one, which must find it as well.
  */
 export async function recoverSequence(
   databases: Databases,
@@ -108,7 +108,6 @@ export async function recoverSequence(
   let newest: StoredSequence | undefined;
   let oldest: StoredSequence | undefined;
   const newestFirst: number[] = [];
-  let readBytes = 0;
   for await (const [key, value] of database.scan({
     from: keyOf(0),
     to: keyOf(Number.MAX_SAFE_INTEGER),
@@ -119,9 +118,9 @@ export async function recoverSequence(
     newest ??= record;
     oldest = record;
     newestFirst.push(record.batchBytes);
-    readBytes += record.batchBytes;
     checkMark(record, mark);
-    if (record.sequence <= newest.firstSequence || readBytes > (database.replayedBytes ?? Infinity)) break;
+    // What was deleted below it is not stepped over.
+    if (record.sequence <= newest.firstSequence) break;
   }
   if (mark !== undefined && (newest?.sequence ?? 0) < mark.sequence) {
     throw new StorageDamage(`${batches} end at ${newest?.sequence ?? 0}, and ${mark.sequence} was acknowledged`);
@@ -130,7 +129,7 @@ export async function recoverSequence(
     return { last: { sequence: 0, checksum: 0 }, firstSequence: 1, batchBytes: [] };
   }
   const { firstSequence } = newest;
-  if (oldest.sequence !== firstSequence && database.get(keyOf(firstSequence)) === undefined) {
+  if (oldest.sequence !== firstSequence) {
     throw new StorageDamage(
       `${batches} begin at ${oldest.sequence}, and batch ${newest.sequence} says at ${firstSequence}`,
     );
@@ -140,11 +139,10 @@ export async function recoverSequence(
       `${batches} were written by start ${newest.incarnation} of this node, and this is start ${incarnation}`,
     );
   }
-  const unread = Array.from({ length: oldest.sequence - firstSequence }, () => 0);
   return {
     last: { sequence: newest.sequence, checksum: newest.checksum },
     firstSequence,
-    batchBytes: unread.concat(newestFirst.toReversed()),
+    batchBytes: newestFirst.toReversed(),
   };
 
   function checkFollows(record: StoredSequence, next: StoredSequence): void {

@@ -3,8 +3,6 @@
  * simulator. Everything above it (formats, chains, order, recovery) is the same code for both.
  */
 export interface Database extends DatabaseReader {
-  /** Of the log files that were replayed when it was opened: all that a batch can be missing from. Undefined where that is not known. */
-  readonly replayedBytes?: number;
   batch(): DatabaseBatch;
   /** Of this moment: what is written later does not show. To be closed. */
   snapshot(): DatabaseSnapshot;

@@ -33,7 +33,6 @@ export async function openLevelDatabase(options: {
     compression: config.compression,
     maxFileSize: config.tableBytesMax,
   });
-  const replayedBytes = logFileBytes(directory);
   try {
     await level.open();
   } catch (error) {
@@ -42,7 +41,6 @@ export async function openLevelDatabase(options: {
     throw new StorageDamage(`LevelDB can't open ${directory}: ${cause}`, undefined, { cause: error });
   }
   return {
-    replayedBytes,
     get: (key) => level.getSync(key),
     batch: () => new LevelBatch(level, config.sync),
     scan: (range) => scan(level, range),
@@ -51,12 +49,6 @@ export async function openLevelDatabase(options: {
     mergeRange: (from, to) => level.compactRange(from, to),
     close: () => level.close(),
   };
-}
-
-/** What LevelDB will replay; older ones that are still there count as well. */
-function logFileBytes(directory: string): number {
-  const logs = fs.readdirSync(directory).filter((name) => name.endsWith('.log'));
-  return logs.reduce((sum, name) => sum + fs.statSync(path.join(directory, name)).size, 0);
 }
 
 function openSnapshot(level: ClassicLevel<Buffer, Buffer>): DatabaseSnapshot {

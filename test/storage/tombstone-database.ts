@@ -9,11 +9,6 @@ export class TombstoneDatabase implements Database {
   readonly #records = new Map<string, Buffer | undefined>();
   #sorted: readonly string[] | undefined;
   steppedOver = 0;
-  readonly replayedBytes?: number;
-
-  constructor(replayedBytes?: number) {
-    if (replayedBytes !== undefined) this.replayedBytes = replayedBytes;
-  }
 
   get(key: Buffer): Buffer | undefined {
     return this.#records.get(key.toString('latin1'));
