@@ -84,11 +84,10 @@ export class MemberChanges {
   #draw(partition: PartitionDescriptor, { configuration }: RaftStatus): ConfigurationChange | undefined {
     const { random, nodes } = this.#options;
     const { voters, learners } = configuration;
-    const votersMax = Math.max(5, nodes.length);
     const [learner] = random.shuffle(learners);
     if (learner !== undefined) {
       if (random.chance(0.15)) return { type: 'removeLearner', replicaId: learner };
-      const others = voters.length < votersMax && random.chance(0.4) ? voters : random.shuffle(voters).slice(1);
+      const others = random.chance(0.4) ? voters : random.shuffle(voters).slice(1);
       return { type: 'changeVoters', voters: [...others, learner] };
     }
     const spare = voters.length > partition.replicas.length;

@@ -8,6 +8,7 @@ import type { Operation } from '../history/types.ts';
 import type { NodeId, PartitionId } from '../replica/ports.ts';
 import { SimDisk } from './disk.ts';
 import { FaultInjector } from './fault-injector.ts';
+import { livenessBoundMs, livenessMs } from './liveness-bound.ts';
 import { MemberChanges } from './member-changes.ts';
 import { Network } from './network.ts';
 import { Random } from './random.ts';
@@ -70,8 +71,6 @@ interface Remains {
   readonly node?: SimNode;
 }
 
-/** Once faults stop, every partition that has a majority takes writes within this time. */
-const livenessMs = 5000;
 /** What a key takes in a snapshot, alone in its chunk: generous. */
 const recordBytes = 250;
 /** A removed replica that nobody could tell asks for itself, and then its data go bit by bit. */
@@ -185,7 +184,18 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   trace.mix(workload.operations.length, scheduler.events());
   return report();
 
-  /** Every partition takes a write within `livenessMs` of simulated time. */
+  function liveMs(): number {
+    const { tickMs, electionTicksMax } = config.raft;
+    return livenessBoundMs({
+      quality: swarm.quality,
+      votersMin: swarm.replicationFactor,
+      votersMax: nodes.length,
+      away: nodes.filter((node) => node.state() === 'in_doubt').length,
+      electionTimeoutMs: tickMs * electionTicksMax,
+    });
+  }
+
+  /** Every partition takes a write in time: no run ends earlier than after `livenessMs`, which gives late messages time as well. */
   async function checkLiveness(): Promise<void> {
     const waiting = new Set<PartitionId>();
     for (const { id } of map.partitions) {
@@ -198,13 +208,17 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
       };
       ask();
     }
-    await run(livenessMs);
-    if (stopped() || waiting.size === 0) return;
+    const boundMs = liveMs();
+    for (let waitedMs = livenessMs; ; waitedMs += 100) {
+      await run(waitedMs === livenessMs ? livenessMs : 100);
+      if (stopped() || waiting.size === 0) return;
+      if (waitedMs >= boundMs) break;
+    }
     const [id] = waiting;
     violated(
       new Violation(
         'liveness',
-        `${waiting.size} of ${map.partitions.length} partitions took no write within ${livenessMs} ms after all faults had ended, partition ${id} among them`,
+        `${waiting.size} of ${map.partitions.length} partitions took no write within ${boundMs} ms after all faults had ended, partition ${id} among them`,
         id,
       ),
     );
@@ -221,7 +235,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
       ask();
     }
     for (let waitedMs = 0; workload.waiting() > 0 && !stopped(); waitedMs += 100) {
-      if (waitedMs > 2 * livenessMs) throw new Violation('liveness', 'reads do not end after all faults have ended');
+      if (waitedMs > 2 * liveMs()) throw new Violation('liveness', 'reads do not end after all faults have ended');
       await run(100);
     }
   }
@@ -231,7 +245,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     for (let waitedMs = 0; ; waitedMs += 100) {
       const difference = firstDifference();
       if (difference === undefined || stopped()) return;
-      if (waitedMs > livenessMs + slowestTransferMs) throw difference;
+      if (waitedMs > liveMs() + slowestTransferMs) throw difference;
       await run(100);
     }
   }
