@@ -12,12 +12,15 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
-const program = join(dist, 'main.js');
+const entry = join(dist, 'main.js');
+/** The same program in a few files, which is sooner loaded. */
+const bundle = join(dist, 'flotilla.js');
+const bundler = join(root, 'config', 'bundle.js');
 const nodeVersionMin = [20, 19];
 
 checkNodeVersion();
 if (!isBuilt()) build();
-await import(pathToFileURL(program).href);
+await import(pathToFileURL(existsSync(bundle) ? bundle : entry).href);
 
 function checkNodeVersion() {
   const [major, minor] = process.versions.node.split('.').map(Number);
@@ -29,13 +32,15 @@ function checkNodeVersion() {
 
 /** True when every source has an output at least as new. What can't be built any more is taken as it is. */
 function isBuilt() {
-  if (!existsSync(program)) return false;
+  if (!existsSync(entry)) return false;
   const sources = compiledSources();
   if (sources.length === 0 || compiler() === undefined) return true;
-  const settings = modifiedAt(join(root, 'tsconfig.json')) ?? 0;
+  const settings = Math.max(modifiedAt(join(root, 'tsconfig.json')) ?? 0, modifiedAt(bundler) ?? 0);
+  const bundledAt = existsSync(bundler) ? (modifiedAt(bundle) ?? 0) : Infinity;
   return sources.every((source) => {
-    const output = modifiedAt(join(dist, source.replace(/\.ts$/, '.js')));
-    return output !== undefined && output >= Math.max(settings, modifiedAt(join(root, 'src', source)) ?? Infinity);
+    const output = modifiedAt(join(dist, source.replace(/\.ts$/, '.js'))) ?? 0;
+    const changed = Math.max(settings, modifiedAt(join(root, 'src', source)) ?? Infinity);
+    return output >= changed && bundledAt >= changed;
   });
 }
 
@@ -53,13 +58,16 @@ function build() {
   if (tsc === undefined) fail('there is nothing built and no compiler to build it: run "npm ci" first');
   process.stderr.write('building...\n');
   const fresh = join(root, `.dist-building-${process.pid}`);
-  const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', root, '--outDir', fresh], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  if (status === 0 && !isBuilt()) takeThePlaceOf(dist, fresh);
+  const steps = [[tsc, '-p', root, '--outDir', fresh]];
+  if (existsSync(bundler)) steps.push([bundler, fresh]);
+  const failed = steps.map(runNode).find(({ status }) => status !== 0);
+  if (failed === undefined && !isBuilt()) takeThePlaceOf(dist, fresh);
   rmSync(fresh, { recursive: true, force: true });
-  if (status !== 0) fail(`the build failed:\n${stdout}`);
+  if (failed !== undefined) fail(`the build failed:\n${failed.stdout}`);
+}
+
+function runNode(words) {
+  return spawnSync(process.execPath, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
 function takeThePlaceOf(current, fresh) {

@@ -1,11 +1,14 @@
 /** One node as a real process of its own, started from the built program. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 /** The same place seen from `src/testing` and from `dist/testing`: tests run the built program, never the sources. */
-const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const [bundle, entry] = ['flotilla.js', 'main.js'].map((file) =>
+  fileURLToPath(new URL(`../../dist/${file}`, import.meta.url)),
+) as [string, string];
+const program = existsSync(bundle) ? bundle : entry;
 
 export interface NodeProcessOptions {
   readonly nodeId: string;

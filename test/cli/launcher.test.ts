@@ -80,6 +80,30 @@ describe('the launcher', () => {
     rmSync(join(project, 'node_modules'));
   });
 
+  it('prefers what the bundler made of it, and makes it anew after a change of either', async () => {
+    mkdirSync(join(project, 'config'));
+    const bundler = join(project, 'config', 'bundle.js');
+    const bundles = (prefix: string): string => `
+      import { readFileSync, writeFileSync } from 'node:fs';
+      const directory = process.argv[2];
+      const program = readFileSync(directory + '/main.js', 'utf8');
+      writeFileSync(directory + '/flotilla.js', \`process.stdout.write('${prefix}');\n\` + program);
+    `;
+    writeFileSync(bundler, bundles('bundled '));
+    expect(await launch()).toEqual(built('bundled one'));
+    expect(await launch()).toEqual(notBuilt('bundled one'));
+    source('main.ts', program('two'));
+    expect(await launch()).toEqual(built('bundled two'));
+    writeFileSync(bundler, bundles('otherwise '));
+    expect(await launch()).toEqual(built('otherwise two'));
+    expect(await launch()).toEqual(notBuilt('otherwise two'));
+    // Compiled by hand and not bundled: what is bundled is behind.
+    const later = new Date(Date.now() + 5000);
+    utimesSync(join(project, 'src', 'main.ts'), later, later);
+    utimesSync(join(project, 'dist', 'main.js'), later, later);
+    expect((await launch()).stderr).toBe('building...\n');
+  });
+
   it('leaves the program that works when the next does not compile', async () => {
     await launch();
     source('main.ts', 'broken');

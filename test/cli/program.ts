@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 export const launcher = fileURLToPath(new URL('../../src/flotilla.js', import.meta.url));
-const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const program = fileURLToPath(new URL('../../dist/flotilla.js', import.meta.url));
 
 export interface Finished {
   readonly code: number | null;

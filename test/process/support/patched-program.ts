@@ -42,6 +42,8 @@ export async function programWith(fault: Fault): Promise<PatchedProgram> {
   const parts = readFileSync(file, 'utf8').split(fault.original);
   if (parts.length !== 2) throw new Error(`"${fault.original}" stands ${parts.length - 1} times in dist/${fault.file}`);
   writeFileSync(file, parts.join(fault.broken));
+  // What was bundled before has the code without the fault.
+  rmSync(join(directory, 'dist', 'flotilla.js'));
   const testing = pathToFileURL(join(directory, 'dist/testing/cluster.js')).href;
   const module = (await import(/* @vite-ignore */ testing)) as { readonly startCluster: typeof startCluster };
   return {
