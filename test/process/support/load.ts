@@ -88,14 +88,19 @@ export class Load {
     await Promise.all(this.#underWay);
   }
 
-  /** Reads every key ever written, through all nodes in turn, again until it is answered; the reads join the history. */
+  /**
+   * Reads every key ever written, through all nodes in turn, again until it is answered; the reads join the history. Throws when a
+   * node stops meanwhile: it has found something out, and would never answer.
+   */
   async readBack(): Promise<History> {
     const { nodes } = this.#options.cluster;
     const keys = [...this.#keys];
     const readNext = async (): Promise<void> => {
       for (let key = keys.pop(); key !== undefined; key = keys.pop()) {
         const node = nodes[keys.length % nodes.length];
-        while (node !== undefined && !(await this.#read(key, node, 'forward')));
+        while (node !== undefined && !(await this.#read(key, node, 'forward'))) {
+          if (node.state !== 'running') throw new Error(`${node.nodeId} stopped by itself:\n${node.stderr()}`);
+        }
       }
     };
     await Promise.all(Array.from({ length: 16 }, readNext));
