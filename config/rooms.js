@@ -13,10 +13,10 @@ const shared = ['assert', 'bytes', 'config', 'logger'];
 /** @type {Record<string, Room>} */
 export const rooms = {
   raft: { values: ['assert', 'bytes', 'planted'] },
-  kv: { values: ['assert', 'bytes'] },
-  replica: { values: ['raft', 'kv', ...shared], packages: ['node:'] },
+  kv: { values: ['assert', 'bytes', 'planted'] },
+  replica: { values: ['raft', 'kv', 'planted', ...shared], packages: ['node:'] },
   storage: {
-    values: ['raft/types', 'kv/types', 'planted', ...shared],
+    values: ['raft/types', 'kv', 'planted', ...shared],
     types: ['replica/ports'],
     packages: ['node:', 'classic-level', '@node-rs/crc32'],
   },
@@ -35,8 +35,9 @@ export const rooms = {
     types: ['replica/ports'],
     packages: ['node:', 'express', 'ajv'],
   },
-  api: { values: shared, packages: ['node:', 'ajv'] },
-  client: { values: ['api', ...shared], packages: ['node:', 'undici'] },
+  api: { values: shared, types: ['kv/types'], packages: ['node:', 'ajv'] },
+  /** The key hash is frozen for good and imports nothing: by it a client finds the leader without asking. */
+  client: { values: ['api', 'cluster/hash', ...shared], packages: ['node:', 'undici'] },
   dashboard: { values: ['api'], packages: ['node:'] },
   history: { values: shared },
   testing: { values: ['client', 'api', 'history', ...shared], packages: ['node:', 'undici'] },

@@ -4,9 +4,10 @@
  */
 const TWO_32 = 0x1_0000_0000;
 
-/** Writes `value` (0 to 2^53 - 1) as 8 bytes at `offset`. */
+/** Writes `value` as 8 bytes at `offset`; throws a RangeError for what `readU64` would not read back: it must never get into a log. */
 export function writeU64(bytes: Buffer, value: number, offset: number): void {
   const high = Math.floor(value / TWO_32);
+  if (!(high < 0x20_0000)) throw new RangeError(`${value} is beyond the 64-bit fields, which end at 2^53 - 1`);
   bytes.writeUInt32BE(high, offset);
   bytes.writeUInt32BE(value - high * TWO_32, offset + 4);
 }

@@ -32,6 +32,7 @@ export interface Config {
   readonly insecure: boolean;
   readonly routing: 'redirect' | 'forward';
   readonly raft: RaftConfig;
+  readonly state: StateConfig;
   readonly snapshots: SnapshotConfig;
   readonly storage: StorageConfig;
   readonly transport: TransportConfig;
@@ -55,6 +56,8 @@ export interface RaftConfig {
   readonly mailboxMessagesMax: number;
   /** Requests that wait for one replica to propose, commit or confirm them; more are refused with 429. */
   readonly pendingRequestsMax: number;
+  /** Ranges of one partition that a node reads from its disk at a time; more are refused with 429. */
+  readonly rangeReadsMax: number;
   /** Rounds of step, persist and apply that one replica gets in a turn of the loop, so that a long catch-up starves no other. */
   readonly readiesPerTurnMax: number;
   /** A learner may become a voter when it lacks no more entries than this. */
@@ -74,6 +77,27 @@ export interface RaftConfig {
   readonly compactEntriesMax: number;
   /** A node that was asked to stop spends so long on handing over its leaderships. */
   readonly handOverTimeoutMs: number;
+}
+
+/** What becomes of a partition's state as it grows old. */
+export interface StateConfig {
+  /** Keys that are due, and results kept long enough, that one entry takes out at most: other writes find their place between two of them. */
+  readonly sweepItemsMax: number;
+  /** So many while nothing is long due. Each costs its group some 50 µs of a core, over all its replicas. */
+  readonly sweepItemsUnhurried: number;
+  /** Of its time, what a group spends on such entries while nothing is long due, in percent: the rest is left to other writes. */
+  readonly sweepPercent: number;
+  /** What is due for so long is taken out as fast as it goes: else more could fall due all the time than goes. Log time. */
+  readonly sweepLateMs: number;
+  /** An entry that takes them out and was not applied within this time is given up; what it names is looked for anew. */
+  readonly sweepTimeoutMs: number;
+  /** The result of a request that came with an idempotency key is kept for its repeats for so long, in log time. */
+  readonly idempotencyRetentionMs: number;
+  /**
+   * Results that one partition keeps, some 200 bytes each on disk; then requests with new idempotency keys are refused with 429, as none
+   * is forgotten early. A million in ten minutes is 1,600 a second in one partition, of clients that name all they write.
+   */
+  readonly idempotencyEntriesMax: number;
 }
 
 /** How the state of a partition is carried to a replica that needs what the log no longer has. */
@@ -151,8 +175,25 @@ export interface TransportConfig {
 export interface LimitsConfig {
   readonly keyBytesMax: number;
   readonly valueBytesMax: number;
+  /** One log entry: a transaction, or a part of a batch. Below `transport.frameBytesMax`. */
+  readonly commandBytesMax: number;
   /** JSON bodies. */
   readonly jsonBytesMax: number;
+  /** Values that one batch may read, together: its answer is made in one piece. */
+  readonly batchReadBytesMax: number;
+  /** Keys of one page of a scan, when nobody says how many, and at most. */
+  readonly scanKeysDefault: number;
+  readonly scanKeysMax: number;
+  /** Values of one page of a scan, together: it ends before it grows beyond. One value comes whatever it takes. */
+  readonly scanPageBytesMax: number;
+  /** What one scan holds of all partitions' keys and values; shared out evenly, at least 16 KiB each. Below `transport.frameBytesMax`. */
+  readonly scanBytesMax: number;
+  /** Keys that a scan reads of a partition at a time. */
+  readonly scanPieceKeysMax: number;
+  /** Partitions that one scan asks at a time. */
+  readonly scanPiecesAtOnce: number;
+  /** A reader of a stream who takes nothing for so long is gone. */
+  readonly streamStallTimeoutMs: number;
   readonly headerBytesMax: number;
   /** The request target (path and query). Above three times `keyBytesMax`, which is a key wholly percent-encoded. */
   readonly urlBytesMax: number;
@@ -192,6 +233,8 @@ export interface LimitsConfig {
   readonly deadlineSweepMs: number;
   /** A node that does not tell its status within this time is shown as unreachable. */
   readonly statusTimeoutMs: number;
+  /** A replica on another node that does not answer a stale read in this time is passed over. */
+  readonly staleReadTimeoutMs: number;
   /** While the cluster is being founded: pause between two rounds of asking the other founders, and how long one may take to answer. */
   readonly formationRetryDelayMs: number;
   readonly formationRequestTimeoutMs: number;
@@ -219,6 +262,7 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     applyBytesMax: 2 * MiB,
     logCacheBytesMax: 256 * KiB,
     mailboxMessagesMax: 4096,
+    rangeReadsMax: 64,
     pendingRequestsMax: 4096,
     readiesPerTurnMax: 8,
     promotionLagMax: 1000,
@@ -230,6 +274,15 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     compactEntriesMin: 1000,
     compactEntriesMax: 5000,
     handOverTimeoutMs: 2000,
+  },
+  state: {
+    sweepItemsMax: 1000,
+    sweepItemsUnhurried: 100,
+    sweepPercent: 20,
+    sweepLateMs: 1_800_000,
+    sweepTimeoutMs: 5000,
+    idempotencyRetentionMs: 600_000,
+    idempotencyEntriesMax: 1_000_000,
   },
   snapshots: {
     chunkBytes: 256 * KiB,
@@ -273,7 +326,16 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
   limits: {
     keyBytesMax: 1 * KiB,
     valueBytesMax: 1 * MiB,
+    commandBytesMax: 4 * MiB,
     jsonBytesMax: 8 * MiB,
+    batchReadBytesMax: 8 * MiB,
+    scanKeysDefault: 100,
+    scanKeysMax: 10_000,
+    scanPageBytesMax: 8 * MiB,
+    scanBytesMax: 8 * MiB,
+    scanPieceKeysMax: 1000,
+    scanPiecesAtOnce: 32,
+    streamStallTimeoutMs: 30_000,
     headerBytesMax: 16 * KiB,
     urlBytesMax: 8 * KiB,
     contentTypeBytesMax: 255,
@@ -296,6 +358,7 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     forwardReturnMs: 50,
     deadlineSweepMs: 20,
     statusTimeoutMs: 500,
+    staleReadTimeoutMs: 500,
     formationRetryDelayMs: 50,
     formationRequestTimeoutMs: 1000,
     fastPath: true,

@@ -18,6 +18,8 @@ export const bugDescriptions = {
     "A follower bounds the leader's commit index by its own log's end and not by the last entry that the message verified.",
   'duplicate-vote-counted': "A voter's repeated answer counts as the vote of another voter.",
   'read-before-noop': "A new leader notes a read's index before the no-op of its term is committed.",
+  'fresh-before-noop':
+    "A new leader takes its commit index for all that is committed before the no-op of its term is: copies are called fresh that lack an earlier leader's last writes.",
   'read-by-clock':
     'A leader answers reads by its own clock: until its ticks tell it to step down, without asking a quorum.',
   'applied-index-apart':
@@ -34,8 +36,18 @@ export const bugDescriptions = {
   'compacted-prev-truncates':
     'A follower takes a prevLogIndex that it has compacted away for a conflict, and drops what it holds above its commit index.',
   'quiesced-reads-without-quorum': 'A leader whose group has fallen silent answers reads without asking a quorum.',
+  'scan-skips-at-border':
+    'A piece of a range names the key that it has no more room for as the one behind which the next piece begins: that key is passed over.',
   'dead-id-founded-again':
     'At a start a node founds the replica that the partition map places there, though it was removed and destroyed: without its votes, it votes again.',
+  'dedup-by-node':
+    'The results kept for repeats belong to the node that leads: a repeat through the next leader is done a second time.',
+  'dedup-not-in-snapshot': 'A snapshot leaves out the results that are kept for repeats.',
+  'ttl-reset-at-leader-change':
+    "A new leader goes on from the log time of the last applied entry: what passed since then is added to every key's life.",
+  'expiry-by-local-clock': "Log time is the leader's wall clock.",
+  'late-expiry-deletes-renewed': 'A sweep takes out the keys that it names, whatever is there by then.',
+  'condition-before-log': 'A condition is checked when the command comes to the leader, and not when it is applied.',
 } as const satisfies Record<string, string>;
 
 export type SeededBug = keyof typeof bugDescriptions;

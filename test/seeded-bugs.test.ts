@@ -8,7 +8,7 @@ import { encodeConfiguration } from '../src/raft/configuration.ts';
 import { EntryKind } from '../src/raft/types.ts';
 import type { NodeId } from '../src/replica/ports.ts';
 import type { ReplicaOutcome } from '../src/replica/options.ts';
-import { plant, planted, type SeededBug, seededBugs } from '../src/seeded-bugs.ts';
+import { plant, planted, seededBugs } from '../src/seeded-bugs.ts';
 import { openMemoryStorage } from '../src/storage/memory-storage.ts';
 import {
   appendEntries,
@@ -25,8 +25,10 @@ import {
   voted,
 } from './raft/member.ts';
 import { Network } from './raft/network.ts';
+import { staleUnderUnknowingLeader } from './replica/stories.ts';
 import { World } from './replica/world.ts';
 import { entries, hardState, logWrite, machineState, p1, put, value } from './storage/building.ts';
+import { told } from './told.ts';
 
 afterEach(() => plant(undefined));
 
@@ -36,17 +38,6 @@ test('none is planted by default, and one at a time', () => {
   plant('read-by-clock');
   expect(seededBugs.filter(planted)).toEqual(['read-by-clock']);
 });
-
-/** What the story comes to without the bug and with it; where it ends in an error, that error's message. */
-async function told<Outcome>(bug: SeededBug, story: () => Outcome | Promise<Outcome>) {
-  const without = await story();
-  plant(bug);
-  try {
-    return { without, planted: await story() };
-  } catch (error) {
-    return { without, planted: (error as Error).message };
-  }
-}
 
 const [n1, n2, n3] = ['n1', 'n2', 'n3'] as NodeId[] as [NodeId, NodeId, NodeId];
 
@@ -226,7 +217,7 @@ describe('the log', () => {
       await world.settle();
       return { acknowledged, read: get.outcomes };
     };
-    const gone = [{ type: 'value', term: 2, record: undefined }];
+    const gone = [{ type: 'value', term: 2, record: undefined, logTime: expect.any(Number) as number }];
     expect(await told('own-append-counted-early', story)).toEqual({
       without: { acknowledged: false, read: gone },
       planted: { acknowledged: true, read: gone },
@@ -334,6 +325,16 @@ describe('reads', () => {
       return leader.receive(heartbeatAnswered({ term: 2, readRound: 1 })).reads;
     };
     expect(await told('read-before-noop', story)).toEqual({ without: [], planted: [{ context: 1, index: 0 }] });
+  });
+
+  test('fresh-before-noop: a copy that lacks an acknowledged write is called a moment old', async () => {
+    const story = async () => {
+      const world = await World.start(undefined, { quiesceTicks: 0 });
+      await world.elect('n1');
+      const { value, stalenessMs } = await staleUnderUnknowingLeader(world);
+      return `${value}, ${stalenessMs < 500 ? 'young' : 'old'}`;
+    };
+    expect(await told('fresh-before-noop', story)).toEqual({ without: 'one, old', planted: 'one, young' });
   });
 
   test('read-by-clock: a leader that was paused answers with what has been overwritten', async () => {

@@ -18,21 +18,28 @@ export const errorTable = {
   not_leader: kind(307, 'Another node leads this key', 'not_applied', true),
   invalid_request: kind(400, 'The request is not valid', 'not_applied', false),
   invalid_key: kind(400, 'The key is not valid', 'not_applied', false),
+  cross_partition: kind(400, 'The keys lie in several partitions', 'not_applied', false),
+  invalid_ttl: kind(400, 'The time to live is not valid', 'not_applied', false),
   cross_site_refused: kind(403, 'A page of another site may not change data', 'not_applied', false),
   key_not_found: kind(404, 'There is no such key', 'not_applied', false),
   route_not_found: kind(404, 'There is no such route', 'not_applied', false),
   not_found: kind(404, 'There is no such thing', 'not_applied', false),
   method_not_allowed: kind(405, 'This route does not take this method', 'not_applied', false),
+  /** The first request of its idempotency key is under way and did not come to its end in time. */
+  request_in_progress: kind(409, 'The same request is still under way', 'unknown', true),
+  precondition_failed: kind(412, 'The condition does not hold', 'not_applied', false),
   request_timeout: kind(408, 'The request did not arrive in time', 'not_applied', true),
   value_too_large: kind(413, 'The body is too large', 'not_applied', false),
   uri_too_long: kind(414, 'The request target is too long', 'not_applied', false),
   unsupported_media_type: kind(415, 'This kind of body is not understood', 'not_applied', false),
   expectation_failed: kind(417, 'This expectation cannot be met', 'not_applied', false),
+  idempotency_key_reused: kind(422, 'This idempotency key names another request', 'not_applied', false),
   overloaded: kind(429, 'Too much is under way', 'not_applied', true),
   headers_too_large: kind(431, 'The request headers are too large', 'not_applied', false),
   /** A bug or a broken node. A write that met it is `unknown`, so the table says so; reads say `not_applied`. */
   internal_error: kind(500, 'Something broke in this node', 'unknown', false),
   no_leader: kind(503, 'No leader can be reached', 'not_applied', true),
+  too_stale: kind(503, 'No replica is fresh enough', 'not_applied', true),
   /** The one that was to lead is about to stop; or had not caught up, and the leader gave it up after an election timeout, as etcd does. */
   leader_not_moved: kind(503, 'The leadership stayed where it is', 'not_applied', true),
   partition_stopped: kind(503, 'The partition has stopped', 'not_applied', true),
@@ -54,6 +61,8 @@ export interface Problem {
   readonly retryable: boolean;
   readonly partition?: number;
   readonly leader?: string;
+  /** Of the key as it is, where a condition did not hold. */
+  readonly revision?: number;
   readonly requestId: string;
 }
 
@@ -66,6 +75,7 @@ export interface ProblemOptions {
   readonly outcome?: Outcome | undefined;
   readonly partition?: number | undefined;
   readonly leader?: string | undefined;
+  readonly revision?: number | undefined;
 }
 
 export function problem(options: ProblemOptions): Problem {
@@ -80,6 +90,7 @@ export function problem(options: ProblemOptions): Problem {
     retryable: entry.retryable,
     ...(options.partition === undefined ? {} : { partition: options.partition }),
     ...(options.leader === undefined ? {} : { leader: options.leader }),
+    ...(options.revision === undefined ? {} : { revision: options.revision }),
     requestId: options.requestId,
   };
 }

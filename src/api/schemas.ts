@@ -7,6 +7,9 @@ export type JsonSchema = Readonly<Record<string, unknown>>;
 const text: JsonSchema = { type: 'string' };
 const name: JsonSchema = { type: 'string', minLength: 1 };
 const count: JsonSchema = { type: 'integer', minimum: 0 };
+const anyObject: JsonSchema = { type: 'object' };
+/** ISO 8601 in UTC, with milliseconds. */
+const time: JsonSchema = { type: 'string', pattern: '^\\d{4,6}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$' };
 const hash: JsonSchema = { type: 'integer', minimum: 0, maximum: 0xffff_ffff };
 const nodeIdOrNull: JsonSchema = { type: ['string', 'null'], minLength: 1 };
 /** Standard base64 with padding (RFC 4648, section 4). */
@@ -24,13 +27,28 @@ function object(required: Record<string, JsonSchema>, optional: Record<string, J
   };
 }
 
+/** An object in which each of `names` stands either as text or, with `Base64` behind its name, as base64. */
+function oneOfPairs(
+  required: Record<string, JsonSchema>,
+  optional: Record<string, JsonSchema>,
+  names: readonly string[],
+): JsonSchema {
+  const pairs = names.flatMap((one) => [one, `${one}Base64`]);
+  return {
+    ...object(required, { ...optional, ...Object.fromEntries(pairs.map((one) => [one, text])) }),
+    allOf: names.map((one) => ({ oneOf: [{ required: [one] }, { required: [`${one}Base64`] }] })),
+  };
+}
+
 function list(items: JsonSchema): JsonSchema {
   return { type: 'array', items };
 }
 
 /** A key's bytes stand as `key` where they are UTF-8 and as `keyBase64` where they are not. */
-function withKey(required: Record<string, JsonSchema>): JsonSchema {
-  return { oneOf: [object({ key: name, ...required }), object({ keyBase64: base64, ...required })] };
+function withKey(required: Record<string, JsonSchema>, optional: Record<string, JsonSchema> = {}): JsonSchema {
+  return {
+    oneOf: [object({ key: name, ...required }, optional), object({ keyBase64: base64, ...required }, optional)],
+  };
 }
 
 const partition: JsonSchema = object(
@@ -65,38 +83,170 @@ const member: JsonSchema = object({
   replicas: count,
 });
 
-export const schemas = {
-  putResult: withKey({ revision: count, partition: count, created: { type: 'boolean' } }),
-  deleteResult: withKey({ revision: count, deleted: { const: true } }),
-  problem: object(
-    {
-      type: name,
-      title: name,
-      status: { enum: [...new Set(Object.values(errorTable).map((entry) => entry.status))] },
-      detail: name,
-      code: { enum: Object.keys(errorTable) },
-      outcome: { enum: ['not_applied', 'unknown'] },
-      retryable: { type: 'boolean' },
-      requestId: name,
-    },
-    { partition: count, leader: name },
+const cluster: JsonSchema = object({ clusterId: text, name, nodes: list(member), partitions: count, epoch: count });
+
+const problem: JsonSchema = object(
+  {
+    type: name,
+    title: name,
+    status: { enum: [...new Set(Object.values(errorTable).map((entry) => entry.status))] },
+    detail: name,
+    code: { enum: Object.keys(errorTable) },
+    outcome: { enum: ['not_applied', 'unknown'] },
+    retryable: { type: 'boolean' },
+    requestId: name,
+  },
+  { partition: count, leader: name, revision: count },
+);
+
+/** Of one operation of a batch or a transaction. */
+const result: JsonSchema = {
+  oneOf: [
+    withKey(
+      { status: { enum: [200, 201] }, revision: count, etag: name, created: { type: 'boolean' } },
+      { expiresAt: time },
+    ),
+    withKey({ status: { const: 200 }, revision: count, deleted: { const: true } }),
+    withKey(
+      { status: { const: 200 }, revision: count, etag: name, value: text },
+      { contentType: name, expiresAt: time },
+    ),
+    withKey(
+      { status: { const: 200 }, revision: count, etag: name, valueBase64: base64 },
+      { contentType: name, expiresAt: time },
+    ),
+    withKey({ status: { type: 'integer', minimum: 400 }, error: problem }, { revision: count, etag: name }),
+  ],
+};
+
+/** One key of a scan; its value is left out where only keys were asked for. */
+const scanned: JsonSchema = {
+  oneOf: ['key', 'keyBase64'].flatMap((keyName) =>
+    [{}, { value: text }, { valueBase64: base64 }].map((valuePart) =>
+      object(
+        { [keyName]: keyName === 'key' ? name : base64, ...valuePart, revision: count, etag: name },
+        { expiresAt: time },
+      ),
+    ),
   ),
-  cluster: object({ clusterId: text, name, nodes: list(member), partitions: count, epoch: count }),
+};
+
+export const schemas = {
+  scan: object({ items: list(scanned) }, { cursor: name }),
+  /** A line of a scan that streams. */
+  scanLine: {
+    oneOf: [
+      scanned,
+      object({ end: { const: true }, count }, { cursor: name }),
+      object({ end: { const: false }, count, error: problem }, { cursor: name }),
+    ],
+  },
+  prefixDelete: object({ deleted: count }),
+  putResult: withKey({ revision: count, partition: count, created: { type: 'boolean' } }, { expiresAt: time }),
+  deleteResult: withKey({ revision: count, deleted: { const: true } }),
+  batch: object({ results: list(result) }),
+  transaction: object({ succeeded: { type: 'boolean' }, results: list(result) }),
+  simpleSet: withKey({ value: text, revision: count }),
+  simpleGet: {
+    oneOf: [withKey({ value: text }), withKey({ valueBase64: base64 })],
+  },
+  simpleDelete: withKey({ deleted: { const: true } }),
+  problem,
+  cluster,
+  dashboard: object({ cluster, partitions: list(partition) }),
   partition,
   partitions: list(partition),
   leader: object({ id: count, leader: name, term: count }),
   locate: withKey({ hash, partition: count, leader: nodeIdOrNull, replicas: list(name) }),
   livez: object({ status: { const: 'ok' }, nodeId: name }),
   readyz: object({ status: { enum: ['ready', 'not_ready'] }, nodeId: name, reasons: list(text) }),
+  /** As far as we vouch for it: what stands in it is OpenAPI's own. */
+  openApi: object({
+    openapi: { const: '3.1.0' },
+    info: anyObject,
+    servers: list(anyObject),
+    security: list(anyObject),
+    tags: list(anyObject),
+    paths: anyObject,
+    components: anyObject,
+  }),
 } as const satisfies Record<string, JsonSchema>;
 
 export type SchemaName = keyof typeof schemas;
 
-/** What a request body holds once its schema has passed it. */
-export interface RequestBodies {
-  readonly moveLeader: { readonly nodeId: string };
+/** One of the two, as the schemas see to. */
+export interface KeyFields {
+  readonly key?: string;
+  readonly keyBase64?: string;
 }
 
+/** One of the two. */
+export interface ValueFields {
+  readonly value?: string;
+  readonly valueBase64?: string;
+}
+
+interface ConditionFields {
+  readonly ifMatch?: string;
+  readonly ifNoneMatch?: string;
+}
+
+export type JsonOperation =
+  | (KeyFields & { readonly op: 'get' })
+  | (KeyFields & ConditionFields & { readonly op: 'delete' })
+  | (KeyFields &
+      ValueFields &
+      ConditionFields & { readonly op: 'put'; readonly ttl?: string | number; readonly contentType?: string });
+
+export interface JsonComparison extends KeyFields, ValueFields {
+  readonly exists?: boolean;
+  readonly revision?: number;
+  readonly etag?: string;
+}
+
+/** What a request body holds once its schema has passed it. */
+export interface RequestBodies {
+  readonly batch: { readonly ops: readonly JsonOperation[] };
+  readonly transaction: {
+    readonly compare?: readonly JsonComparison[];
+    readonly then?: readonly JsonOperation[];
+    readonly else?: readonly JsonOperation[];
+  };
+  readonly moveLeader: { readonly nodeId: string };
+  readonly simpleSet: { readonly key: string; readonly value: unknown; readonly ttl?: string | number };
+}
+
+/** Operations of one batch, or of one branch of a transaction. */
+export const operationsMax = 1000;
+const lifetime: JsonSchema = { type: ['string', 'number'] };
+const conditional = { ifMatch: text, ifNoneMatch: text };
+
+/** Told apart by `op` first, so that a mistake is named by what was meant. */
+const operation: JsonSchema = {
+  type: 'object',
+  required: ['op'],
+  discriminator: { propertyName: 'op' },
+  oneOf: [
+    oneOfPairs({ op: { const: 'get' } }, {}, ['key']),
+    oneOfPairs({ op: { const: 'delete' } }, conditional, ['key']),
+    oneOfPairs({ op: { const: 'put' } }, { ...conditional, ttl: lifetime, contentType: text }, ['key', 'value']),
+  ],
+};
+const operations: JsonSchema = { ...list(operation), maxItems: operationsMax };
+/** A command carries no larger number. */
+const revision: JsonSchema = { ...count, maximum: Number.MAX_SAFE_INTEGER };
+const comparison: JsonSchema = {
+  ...oneOfPairs({}, { exists: { type: 'boolean' }, revision, etag: text, value: text, valueBase64: text }, ['key']),
+  not: { required: ['value', 'valueBase64'] },
+};
+
 export const requestSchemas = {
+  batch: object({ ops: operations }),
+  transaction: object(
+    {},
+    { compare: { ...list(comparison), maxItems: operationsMax }, then: operations, else: operations },
+  ),
   moveLeader: object({ nodeId: name }),
+  // A value of any type, and a lifetime in seconds also as a number.
+  simpleSet: object({ key: text, value: {} }, { ttl: { type: ['string', 'number'] } }),
 } as const satisfies Record<keyof RequestBodies, JsonSchema>;

@@ -158,8 +158,9 @@ function timing({ raft, snapshots, transport, limits }: Config): Problem[] {
 
 /** The largest value with its key, and the fields around them, must pass every bound on its way, or it could never be written. */
 function sizes({ raft, snapshots, storage, transport, limits }: Config): Problem[] {
-  const largest = limits.valueBytesMax + limits.keyBytesMax + fieldBytes;
-  const perEntry = `the largest value with its key and fields (${largest} bytes)`;
+  const single = limits.valueBytesMax + limits.keyBytesMax + fieldBytes;
+  const largest = Math.max(single, limits.commandBytesMax);
+  const perEntry = `the largest command, or value with its key and fields (${largest} bytes)`;
   // A message of entries, or a chunk of a snapshot, is full only once something has passed its bound.
   const filled = raft.appendBytesMax >= snapshots.chunkBytes ? 'raft.appendBytesMax' : 'snapshots.chunkBytes';
   const frame = largest + Math.max(raft.appendBytesMax, snapshots.chunkBytes);
@@ -170,6 +171,12 @@ function sizes({ raft, snapshots, storage, transport, limits }: Config): Problem
       'limits.urlBytesMax',
       `more than 3 x limits.keyBytesMax (${3 * limits.keyBytesMax})`,
       limits.urlBytesMax,
+    ],
+    [
+      limits.commandBytesMax >= single,
+      'limits.commandBytesMax',
+      `at least the largest value with its key and fields (${single} bytes)`,
+      limits.commandBytesMax,
     ],
     [raft.uncommittedBytesMax >= largest, 'raft.uncommittedBytesMax', `at least ${perEntry}`, raft.uncommittedBytesMax],
     [
@@ -195,7 +202,7 @@ function sizes({ raft, snapshots, storage, transport, limits }: Config): Problem
     [
       transport.frameBytesMax >= frame,
       'transport.frameBytesMax',
-      `at least the largest value with its key and fields plus ${filled} (${frame} bytes)`,
+      `at least the largest command, or value with its key and fields, plus ${filled} (${frame} bytes)`,
       transport.frameBytesMax,
     ],
     [

@@ -1,6 +1,7 @@
 /** The commands. Wrong usage and a wrong configuration end in exit code 2, one line for each mistake, never a stack trace. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { Config } from '../config.ts';
+import { addClientCommands } from './client-commands.ts';
 import { loadConfiguration, type ConfigurationResult, type Flag } from './configuration.ts';
 import { reportProblems, usageExitCode } from './report.ts';
 
@@ -22,6 +23,7 @@ export async function runCommandLine(
   addStart(program, runNode);
   addConfig(program);
   addDev(program);
+  addClientCommands(program);
   addCheck(program);
   addSim(program);
   try {

@@ -4,7 +4,10 @@
  */
 import { asBuffer } from '../bytes.ts';
 import { CommandFormatError, decodeCommand } from '../kv/command.ts';
-import type { ValueRecord } from '../kv/types.ts';
+import { keysOf } from '../kv/keys-of.ts';
+import { decodeResult, encodeResult } from '../kv/result-codec.ts';
+import type { CommandResult, KeyValue, RangePage, ValueRecord } from '../kv/types.ts';
+import type { PartitionId } from '../replica/ports.ts';
 import { isBytes, isCount, isFields, isNodeId, isPartitionId, isTerm, type Fields } from './shapes.ts';
 import type { KvOutcome, KvRequest, Origin } from './types.ts';
 
@@ -17,28 +20,60 @@ export interface ForwardedRequest {
 }
 
 export function encodeForward({ request, hops, remainingMs }: ForwardedRequest): Fields {
+  if (request.type === 'range') {
+    const { type, partition, range } = request;
+    return { type, partition, range: { ...range, to: range.to ?? null }, hops, remainingMs };
+  }
   const { type, key } = request;
+  // How stale is too stale, its caller decides.
+  if (type === 'stale') return { type, key, hops, remainingMs };
   return { type, key, body: request.type === 'write' ? request.body : null, hops, remainingMs };
 }
 
 /**
  * Undefined when malformed. A write's body is decoded, too: once in the log, a command that can't be read would stop
- * every replica, and one for another key would be applied by the wrong partition.
+ * every replica, and one with a key of another partition would be applied by the wrong one (safety).
  */
-export function decodeForward(payload: unknown): ForwardedRequest | undefined {
+export function decodeForward(
+  payload: unknown,
+  partitionOf: (key: Uint8Array) => PartitionId,
+): ForwardedRequest | undefined {
   if (!isFields(payload)) return undefined;
   const { type, key, body, hops, remainingMs } = payload;
-  if (!isBytes(key) || key.length === 0 || !isCount(hops) || hops === 0 || !isCount(remainingMs)) return undefined;
+  if (!isCount(hops) || hops === 0 || !isCount(remainingMs)) return undefined;
+  if (type === 'range') {
+    const range = decodeRange(payload);
+    return range === undefined ? undefined : { request: range, hops, remainingMs };
+  }
+  if (!isBytes(key) || key.length === 0) return undefined;
+  if (type === 'stale') return { request: { type, key, stalenessMsMax: Infinity }, hops, remainingMs };
   if (type === 'read') return { request: { type, key }, hops, remainingMs };
   if (type !== 'write' || !isBytes(body)) return undefined;
   const command = asBuffer(body);
-  if (!isCommandFor(command, key)) return undefined;
+  if (!isCommandOf(command, key, partitionOf)) return undefined;
   return { request: { type, key, body: command }, hops, remainingMs };
 }
 
-function isCommandFor(body: Buffer, key: Uint8Array): boolean {
+function decodeRange({ partition, range }: Fields): KvRequest | undefined {
+  if (!isPartitionId(partition) || !isFields(range)) return undefined;
+  const { from, to, reverse, limit, bytesMax, keysOnly } = range;
+  if (!isBytes(from) || (to !== null && !isBytes(to))) return undefined;
+  if (typeof reverse !== 'boolean' || typeof keysOnly !== 'boolean') return undefined;
+  if (!isCount(limit) || limit === 0 || !isCount(bytesMax)) return undefined;
+  return { type: 'range', partition, range: { from, to: to ?? undefined, reverse, limit, bytesMax, keysOnly } };
+}
+
+/** It names `key`, and nothing of another partition; what a leader proposes by itself is nobody's to forward. */
+function isCommandOf(body: Buffer, key: Uint8Array, partitionOf: (key: Uint8Array) => PartitionId): boolean {
   try {
-    return Buffer.compare(decodeCommand(body).command.key, key) === 0;
+    const { command } = decodeCommand(body);
+    if (command.type === 'sweep') return false;
+    const keys = keysOf(command);
+    const partition = partitionOf(key);
+    return (
+      keys.some((one) => Buffer.compare(one, key) === 0) &&
+      keys.every((one) => one.length > 0 && partitionOf(one) === partition)
+    );
   } catch (error) {
     if (error instanceof CommandFormatError) return false;
     throw error;
@@ -48,9 +83,28 @@ function isCommandFor(body: Buffer, key: Uint8Array): boolean {
 /** Says that a forwarded request was not understood; `decodeOutcome` takes it for no outcome. */
 export const malformedForward: Fields = { type: 'malformed' };
 
+/** Results and records travel in the bytes in which they are kept. */
 export function encodeOutcome(outcome: KvOutcome): Fields {
-  // An absent record is `null` in msgpack, which knows no `undefined`.
-  return outcome.type === 'value' ? { ...outcome, record: outcome.record ?? null } : { ...outcome };
+  if (outcome.type === 'done') return { ...outcome, result: encodeResult(outcome.result) };
+  if (outcome.type === 'values') return { ...outcome, page: encodePage(outcome.page) };
+  if (outcome.type === 'stale_value') {
+    const { record } = outcome;
+    return { ...outcome, record: record === undefined ? null : encodeRecord(record) };
+  }
+  if (outcome.type !== 'value') return { ...outcome };
+  const { record } = outcome;
+  return { ...outcome, record: record === undefined ? null : encodeRecord(record) };
+}
+
+function encodePage({ values, moreAfter }: RangePage): Fields {
+  // All records in one piece: each byte string by itself costs several times its copy.
+  const results = values.map(({ record }) => ({ type: 'value', record }) as const);
+  const records = encodeResult({ type: 'batch', results });
+  return { keys: values.map(({ key }) => key), records, moreAfter: moreAfter ?? null };
+}
+
+function encodeRecord(record: ValueRecord): Buffer {
+  return encodeResult({ type: 'value', record });
 }
 
 /** Undefined when malformed, or when it answers another kind of request than `asked`. */
@@ -60,6 +114,10 @@ export function decodeOutcome(payload: unknown, asked: KvRequest['type']): KvOut
   switch (type) {
     case 'value':
       return asked === 'read' ? decodeValue(payload) : undefined;
+    case 'stale_value':
+      return asked === 'stale' ? decodeStale(payload) : undefined;
+    case 'values':
+      return asked === 'range' ? decodeValues(payload) : undefined;
     case 'done':
       return asked === 'write' ? decodeDone(payload) : undefined;
     case 'not_leader':
@@ -71,6 +129,7 @@ export function decodeOutcome(payload: unknown, asked: KvRequest['type']): KvOut
     case 'partition_stopped':
       return isPartitionId(partition) && typeof detail === 'string' ? { type, partition, detail } : undefined;
     case 'unknown':
+    case 'in_progress':
       if (asked !== 'write' || !isPartitionId(partition) || typeof detail !== 'string') return undefined;
       return { type, partition, detail };
     default:
@@ -78,36 +137,52 @@ export function decodeOutcome(payload: unknown, asked: KvRequest['type']): KvOut
   }
 }
 
-function decodeValue({ origin, record }: Fields): KvOutcome | undefined {
+function decodeValue({ origin, record, logTime }: Fields): KvOutcome | undefined {
   const from = decodeOrigin(origin);
-  if (from === undefined) return undefined;
-  if (record === null) return { type: 'value', origin: from, record: undefined };
-  const value = decodeRecord(record);
-  return value && { type: 'value', origin: from, record: value };
+  if (from === undefined || !isCount(logTime)) return undefined;
+  if (record === null) return { type: 'value', origin: from, record: undefined, logTime };
+  const result = decodeBytes(record);
+  return result?.type === 'value' ? { type: 'value', origin: from, record: result.record, logTime } : undefined;
 }
 
-function decodeRecord(fields: unknown): ValueRecord | undefined {
-  if (!isFields(fields)) return undefined;
-  const { value, contentType, revision, incarnation, expiresAt } = fields;
-  if (!isBytes(value) || typeof contentType !== 'string') return undefined;
-  if (!isCount(revision) || !isCount(incarnation) || !isCount(expiresAt)) return undefined;
-  return { value, contentType, revision, incarnation, expiresAt };
+function decodeStale(payload: Fields): KvOutcome | undefined {
+  const value = decodeValue(payload);
+  const { stalenessMs, estimated } = payload;
+  if (value?.type !== 'value' || !isCount(stalenessMs) || typeof estimated !== 'boolean') return undefined;
+  return { ...value, type: 'stale_value', stalenessMs, estimated };
 }
 
-function decodeDone({ origin, result }: Fields): KvOutcome | undefined {
+function decodeValues({ origin, page, logTime }: Fields): KvOutcome | undefined {
   const from = decodeOrigin(origin);
-  if (from === undefined || !isFields(result)) return undefined;
-  const { type, revision, incarnation, created } = result;
-  switch (type) {
-    case 'put':
-      if (!isCount(revision) || !isCount(incarnation) || typeof created !== 'boolean') return undefined;
-      return { type: 'done', origin: from, result: { type, revision, incarnation, created } };
-    case 'deleted':
-      return isCount(revision) ? { type: 'done', origin: from, result: { type, revision } } : undefined;
-    case 'not_found':
-      return { type: 'done', origin: from, result: { type } };
-    default:
-      return undefined;
+  if (from === undefined || !isCount(logTime) || !isFields(page)) return undefined;
+  const { keys, records, moreAfter } = page;
+  const decoded = decodeBytes(records);
+  if (!Array.isArray(keys) || decoded?.type !== 'batch' || keys.length !== decoded.results.length) return undefined;
+  if (moreAfter !== null && !isBytes(moreAfter)) return undefined;
+  const values: KeyValue[] = [];
+  for (const [i, key] of keys.entries()) {
+    const result = decoded.results[i];
+    if (!isBytes(key) || result?.type !== 'value') return undefined;
+    values.push({ key, record: result.record });
+  }
+  return { type: 'values', origin: from, page: { values, moreAfter: moreAfter ?? undefined }, logTime };
+}
+
+function decodeDone({ origin, result, logTime, replayed }: Fields): KvOutcome | undefined {
+  const from = decodeOrigin(origin);
+  const decoded = decodeBytes(result);
+  if (from === undefined || decoded === undefined || decoded.type === 'wrong_epoch') return undefined;
+  if (!isCount(logTime) || typeof replayed !== 'boolean') return undefined;
+  return { type: 'done', origin: from, result: decoded, logTime, replayed };
+}
+
+function decodeBytes(bytes: unknown): CommandResult | undefined {
+  if (!isBytes(bytes)) return undefined;
+  try {
+    return decodeResult(asBuffer(bytes));
+  } catch (error) {
+    if (error instanceof CommandFormatError) return undefined;
+    throw error;
   }
 }
 

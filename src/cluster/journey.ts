@@ -1,9 +1,9 @@
 /** One request on its way to a leader: what it has met so far, and what to say when its time runs out. */
 import { nothingRefuted, type LeaderSearch } from './leader-search.ts';
-import type { KvOutcome, KvRequest, PartitionDescriptor, RequestOptions } from './types.ts';
+import type { KvOutcome, LeaderRequest, PartitionDescriptor, RequestOptions } from './types.ts';
 
 export interface Journey extends LeaderSearch {
-  readonly request: KvRequest;
+  readonly request: LeaderRequest;
   readonly options: RequestOptions;
   /** True while a write is with someone who may apply it. */
   mayApply: boolean;
@@ -12,7 +12,7 @@ export interface Journey extends LeaderSearch {
 }
 
 /** Field by field: one `...beginSearch()` here, for every request, took V8 a tenth of a put's processor time. */
-export function beginJourney(request: KvRequest, options: RequestOptions, partition: PartitionDescriptor): Journey {
+export function beginJourney(request: LeaderRequest, options: RequestOptions, partition: PartitionDescriptor): Journey {
   return {
     partition,
     refutedTerm: nothingRefuted,

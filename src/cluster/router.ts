@@ -18,11 +18,19 @@ import { keyHash } from './hash.ts';
 import { beginJourney, giveUp, type Journey } from './journey.ts';
 import { afterFailure, neverSent, patienceIsOver, peerToAsk, refute, type Next } from './leader-search.ts';
 import { LeaderWatch } from './leader-watch.ts';
-import type { KvOutcome, KvRequest, RequestOptions } from './types.ts';
+import { StaleReads } from './stale-reads.ts';
+import type { PartitionMap } from './partition-map.ts';
+import type { KvOutcome, KvRequest, PartitionDescriptor, RequestOptions } from './types.ts';
 
 export type RouterLimits = Pick<
   LimitsConfig,
-  'hopsMax' | 'leaderWaitMsMax' | 'leaderRetryDelayMs' | 'forwardReturnMs' | 'deadlineSweepMs' | 'requestTimeoutMsMax'
+  | 'hopsMax'
+  | 'staleReadTimeoutMs'
+  | 'leaderWaitMsMax'
+  | 'leaderRetryDelayMs'
+  | 'forwardReturnMs'
+  | 'deadlineSweepMs'
+  | 'requestTimeoutMsMax'
 >;
 
 export interface RouterPorts extends Knowledge {
@@ -35,23 +43,31 @@ export class Router {
   readonly #ports: RouterPorts;
   readonly #deadlines: Deadlines;
   readonly #watch: LeaderWatch;
+  readonly #stale: StaleReads;
 
   constructor(ports: RouterPorts) {
     this.#ports = ports;
     this.#deadlines = new Deadlines(ports.clock, ports.limits.deadlineSweepMs);
+    this.#stale = new StaleReads(ports);
     this.#watch = new LeaderWatch(ports.clock, ports.limits.leaderRetryDelayMs);
   }
 
   /** Answers by `options.deadlineAt`, at most `deadlineSweepMs` late. Rejects only when the local replica breaks its contract. */
   execute(request: KvRequest, options: RequestOptions): Promise<KvOutcome> {
-    const partition = this.#ports.map.partitionOf(keyHash(request.key));
+    const partition = partitionFor(this.#ports.map, request);
+    if (partition === undefined) {
+      const { partition: id } = request as Extract<KvRequest, { type: 'range' }>;
+      return Promise.resolve({ type: 'no_leader', partition: id, detail: `there is no partition ${id}` });
+    }
+    if (request.type === 'stale') return this.#stale.read(request, partition, options);
     const journey = beginJourney(request, options, partition);
     return this.#deadlines.bound(this.#travel(journey), options.deadlineAt, () => giveUp(journey));
   }
 
   /** Serves a peer's 'forward' request; returns what its `Transport.request` is answered. */
   async handleForward(payload: unknown): Promise<unknown> {
-    const forwarded = decodeForward(payload);
+    const { map } = this.#ports;
+    const forwarded = decodeForward(payload, (key) => map.partitionOf(keyHash(key)).id);
     if (forwarded === undefined) return malformedForward;
     const { clock, limits } = this.#ports;
     const deadlineAt = clock.monotonicMs() + Math.min(forwarded.remainingMs, limits.requestTimeoutMsMax);
@@ -93,7 +109,7 @@ export class Router {
     const { request, options, partition } = journey;
     journey.mayApply = request.type === 'write';
     const outcome = await this.#ports.replicas.execute(partition.id, request, options.deadlineAt);
-    if (outcome.type === 'unknown' && request.type === 'read') return 'wait';
+    if (outcome.type === 'unknown' && request.type !== 'write') return 'wait';
     if (outcome.type !== 'not_leader') return outcome;
     journey.mayApply = false;
     return refute(this.#ports.hints, journey, { wrong: hint, newer: outcome.hint });
@@ -144,13 +160,18 @@ export class Router {
 
   #forwardAnswered(journey: Journey, hint: LeaderHint, outcome: KvOutcome): KvOutcome | Next {
     const { id } = journey.partition;
+    // (Two of them answer a kind of request that never gets here.)
     switch (outcome.type) {
       case 'value':
+      case 'values':
       case 'done':
         this.#ports.hints.learn(id, outcome.origin);
         return outcome;
       case 'unknown':
+      case 'in_progress':
       case 'overloaded':
+      case 'stale_value':
+      case 'too_stale':
         return outcome;
       case 'not_leader':
         journey.mayApply = false;
@@ -187,4 +208,9 @@ export class Router {
     if (http === undefined) return giveUp(journey);
     return { type: 'not_leader', partition: journey.partition.id, hint, http };
   }
+}
+
+/** Undefined only for a range of a partition that the map does not have. */
+function partitionFor(map: PartitionMap, request: KvRequest): PartitionDescriptor | undefined {
+  return request.type === 'range' ? map.partition(request.partition) : map.partitionOf(keyHash(request.key));
 }

@@ -1,5 +1,5 @@
 /** The words of routing: partitions, and what a request comes to. */
-import type { CommandResult, ValueRecord } from '../kv/types.ts';
+import type { CommandResult, KeyRange, RangePage, ValueRecord } from '../kv/types.ts';
 import type { TransferStanding } from '../replica/options.ts';
 import type { LeaderHint, NodeId, PartitionId, ReplicaDescriptor } from '../replica/ports.ts';
 import type { Term } from '../raft/types.ts';
@@ -29,7 +29,14 @@ export interface NodeDescriptor {
 /** What a front asks for. A write's `body` is the encoded command (`kv/command.ts`), encoded once. */
 export type KvRequest =
   | { readonly type: 'read'; readonly key: Uint8Array }
+  /** Of any replica, as it is there. `stalenessMsMax`: older than this is of no use. */
+  | { readonly type: 'stale'; readonly key: Uint8Array; readonly stalenessMsMax: number }
+  /** Of one partition, whose part of the keys lies anywhere in their order. */
+  | { readonly type: 'range'; readonly partition: PartitionId; readonly range: KeyRange }
   | { readonly type: 'write'; readonly key: Uint8Array; readonly body: Buffer };
+
+/** What only a leader answers. */
+export type LeaderRequest = Exclude<KvRequest, { type: 'stale' }>;
 
 export interface RequestOptions {
   /** What to do when another node leads: tell the caller, or fetch the answer. */
@@ -49,22 +56,58 @@ export interface Origin {
 }
 
 /**
- * What a request came to. All but `done` and `unknown` mean: certainly not applied.
+ * What a request came to. All but `done`, `unknown` and `in_progress` mean: certainly not applied.
  * `unknown`: it may be applied, now or later, once or never (writes only).
  */
 export type KvOutcome =
-  | { readonly type: 'value'; readonly origin: Origin; readonly record: ValueRecord | undefined }
-  | { readonly type: 'done'; readonly origin: Origin; readonly result: Exclude<CommandResult, { type: 'wrong_epoch' }> }
+  | {
+      readonly type: 'value';
+      readonly origin: Origin;
+      readonly record: ValueRecord | undefined;
+      /** Of the answer, ms: by it the record's `expiresAt` becomes a time of day. */
+      readonly logTime: number;
+    }
+  | StaleValue
+  /** No replica in reach is fresh enough; `stalenessMs` of the freshest. */
+  | { readonly type: 'too_stale'; readonly partition: PartitionId; readonly detail: string }
+  | {
+      readonly type: 'values';
+      readonly origin: Origin;
+      readonly page: RangePage;
+      readonly logTime: number;
+    }
+  | {
+      readonly type: 'done';
+      readonly origin: Origin;
+      readonly result: Exclude<CommandResult, { type: 'wrong_epoch' }>;
+      readonly logTime: number;
+      /** The result is that of an earlier request, whose repeat this one is. */
+      readonly replayed: boolean;
+    }
   | { readonly type: 'not_leader'; readonly partition: PartitionId; readonly hint: LeaderHint; readonly http: string }
   | { readonly type: 'no_leader'; readonly partition: PartitionId; readonly detail: string }
   | { readonly type: 'overloaded'; readonly partition: PartitionId; readonly detail: string }
   | { readonly type: 'partition_stopped'; readonly partition: PartitionId; readonly detail: string }
   | { readonly type: 'shutting_down' }
-  | { readonly type: 'unknown'; readonly partition: PartitionId; readonly detail: string };
+  | { readonly type: 'unknown'; readonly partition: PartitionId; readonly detail: string }
+  /** As `unknown`, of a repeat: the request that it repeats is still under way. */
+  | { readonly type: 'in_progress'; readonly partition: PartitionId; readonly detail: string };
+
+/** What a replica has, however old; `origin` names it, be it the leader or not. */
+export interface StaleValue {
+  readonly type: 'stale_value';
+  readonly origin: Origin;
+  readonly record: ValueRecord | undefined;
+  readonly logTime: number;
+  /** Everything that was committed so long ago is in it, ms. */
+  readonly stalenessMs: number;
+  /** It has not heard of a leader since it started: the age is by wall clocks, and of no use to whoever needs to be sure. */
+  readonly estimated: boolean;
+}
 
 /** What a local replica made of a request; `not_leader` carries what it knows of the leader. */
 export type LocalOutcome =
-  | Exclude<KvOutcome, { type: 'not_leader' | 'no_leader' }>
+  | Exclude<KvOutcome, { type: 'not_leader' | 'no_leader' | 'stale_value' | 'too_stale' }>
   | { readonly type: 'not_leader'; readonly partition: PartitionId; readonly hint: LeaderHint | undefined };
 
 /** The replicas of this node, as the router sees them. */
@@ -73,7 +116,9 @@ export interface LocalReplicas {
   /** What the local replica knows; undefined when none is known or it is not hosted. */
   leader(partition: PartitionId): LeaderHint | undefined;
   /** Runs the request on the local replica. Answers by `deadlineAt` at the latest. */
-  execute(partition: PartitionId, request: KvRequest, deadlineAt: number): Promise<LocalOutcome>;
+  execute(partition: PartitionId, request: LeaderRequest, deadlineAt: number): Promise<LocalOutcome>;
+  /** What the local replica has; undefined when there is none, or it never had anything. */
+  staleRead(partition: PartitionId, key: Uint8Array): StaleValue | undefined;
 }
 
 /** The leaderships of this node's replicas. */
@@ -173,8 +218,12 @@ export interface NodeFacade {
   readonly nodeId: NodeId;
   /** Monotonic ms, the clock of `deadlineAt`. */
   nowMs(): number;
+  /** Wall time, ms since 1970. */
+  wallMs(): number;
   execute(request: KvRequest, options: RequestOptions): Promise<KvOutcome>;
   locate(key: Uint8Array): KeyLocation;
+  /** All that hold keys. */
+  partitions(): readonly PartitionId[];
   nodeAddress(nodeId: NodeId): string | undefined;
   clusterStatus(): Promise<ClusterStatus>;
   partitionStatus(): Promise<readonly PartitionStatus[]>;

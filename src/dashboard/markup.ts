@@ -14,14 +14,17 @@ export const markup = `
       <input id="key" name="key" required spellcheck="false" autocapitalize="off" placeholder="hello">
       <label for="value">Value <small>(for Set)</small></label>
       <textarea id="value" name="value" rows="3" spellcheck="false" placeholder="world"></textarea>
+      <label for="ttl">Time to live <small>(for Set; empty: it stays)</small></label>
+      <input id="ttl" name="ttl" spellcheck="false" autocapitalize="off" placeholder="60s, 5m, 1h30m, 1d">
       <div class="buttons">
         <button type="submit" value="set" class="main">Set</button>
         <button type="submit" value="get">Get</button>
         <button type="submit" value="delete">Delete</button>
       </div>
     </form>
-    <div id="result" class="result" role="status" aria-live="polite"><p class="quiet">What happens is told here: the answer, its revision, and who gave it.</p></div>
+    <div id="result" class="result" role="status" aria-live="polite"><p class="quiet">What happens is told here: the answer, its revision, when it expires, and who gave it.</p></div>
   </section>
+  <div class="stack">
   <section aria-labelledby="nodes-title">
     <h2 id="nodes-title">Nodes</h2>
     <table>
@@ -29,6 +32,18 @@ export const markup = `
       <tbody id="nodes"><tr><td colspan="4" class="quiet">Asking…</td></tr></tbody>
     </table>
   </section>
+  <section aria-labelledby="search-title">
+    <h2 id="search-title">Find keys</h2>
+    <form id="search" autocomplete="off">
+      <label for="prefix">Prefix <small>(empty: all keys)</small></label>
+      <div class="line">
+        <input id="prefix" name="prefix" spellcheck="false" autocapitalize="off" placeholder="user:">
+        <button type="submit">Search</button>
+      </div>
+    </form>
+    <div id="found" class="found" role="status" aria-live="polite"></div>
+  </section>
+  </div>
   <section aria-labelledby="partitions-title" class="wide">
     <h2 id="partitions-title">Partitions <small id="partitions-summary"></small></h2>
     <ul id="partitions" class="grid"></ul>

@@ -2,7 +2,9 @@
  * The page's script, for browsers. It speaks the public HTTP API and nothing else, and it writes what it is told only
  * as text: no key or value ever becomes markup.
  */
-export const script = String.raw`
+import { searchScript } from './search-script.ts';
+
+const mainScript = String.raw`
 'use strict';
 const refreshMs = 2000;
 const timeoutMs = 5000;
@@ -121,18 +123,52 @@ const headings = {
   delete: () => 'Deleted',
 };
 
-function facts(answer, body, tookMs) {
+/* A due time as this reader's clock has it, and how far that is. */
+function shownExpiry(expiresAt) {
+  const seconds = (new Date(expiresAt).getTime() - Date.now()) / 1000;
+  const units = [['day', 86400], ['hour', 3600], ['minute', 60], ['second', 1]];
+  const [unit, size] = units.find(([, one]) => Math.abs(seconds) >= 2 * one) ?? ['second', 1];
+  const far = new Intl.RelativeTimeFormat('en').format(Math.round(seconds / size), unit);
+  return new Date(expiresAt).toLocaleString() + ' (' + far + ')';
+}
+
+/* What the answer says of itself, and where its key lives; undefined where nobody could be asked. */
+function facts(answer, body, tookMs, place) {
   const header = (name) => answer.headers.get(name);
+  const expiresAt = header('Flotilla-Expires-At') ?? body?.expiresAt;
   return [
     ['Status', answer.status + (answer.statusText ? ' ' + answer.statusText : '')],
     ['Revision', header('Flotilla-Revision') ?? body?.revision],
     ['ETag', header('ETag')],
-    ['Partition', header('Flotilla-Partition')],
-    ['Term', header('Flotilla-Term')],
-    ['Leader', header('Flotilla-Leader') ?? (answer.ok ? header('Flotilla-Node') : null)],
-    ['Asked', header('Flotilla-Node')],
+    ['Expires', expiresAt === undefined ? (answer.ok && body?.deleted === undefined ? 'never' : null) : shownExpiry(expiresAt)],
+    ['Replicas', place?.replicas.join(', ')],
     ['Took', tookMs.toFixed(1) + ' ms'],
   ];
+}
+
+/* On who answered: the node that was asked, the partition, and its leader. An answer without a term is no leader's. */
+function whoAnswered(answer, place) {
+  const header = (name) => answer.headers.get(name);
+  const node = header('Flotilla-Node') ?? 'An unknown node';
+  const term = header('Flotilla-Term');
+  if (term === null) {
+    const home = place === undefined ? '' : ' The key lives in partition ' + place.partition + ', ' +
+      (place.leader === null ? 'which has no leader now.' : 'led by ' + place.leader + '.');
+    return node + ' answered, and asked no leader.' + home;
+  }
+  const where = 'partition ' + header('Flotilla-Partition') + ' in term ' + term + '.';
+  const leader = header('Flotilla-Leader');
+  return leader === null ? node + ' answered: it leads ' + where : node + ' asked ' + leader + ', which leads ' + where;
+}
+
+async function locate(key) {
+  /* No URL can carry these two here. */
+  if (key === '.' || key === '..') return undefined;
+  try {
+    return (await fetchJson('/v1/locate/' + encodeURIComponent(key))).body;
+  } catch {
+    return undefined;
+  }
 }
 
 function factList(rows) {
@@ -165,11 +201,12 @@ const outcomes = {
   unknown: 'It is not known whether this was applied: it may be, now or later, once or never.',
 };
 
-function showFailure(heading, detail, rows) {
-  element('result').replaceChildren(make('h3', { className: 'bad', text: heading }), make('p', { text: detail }), factList(rows));
+function showFailure(heading, detail, rows, who) {
+  element('result').replaceChildren(make('h3', { className: 'bad', text: heading }), make('p', { text: detail }),
+    ...(who === undefined ? [] : [make('p', { className: 'told', text: who })]), factList(rows));
 }
 
-async function run(action, key, value) {
+async function run(action, key, value, ttl) {
   const started = performance.now();
   const options = { method: methods[action], cache: 'no-store', signal: AbortSignal.timeout(timeoutMs + 1000),
     headers: { 'Flotilla-Route': 'forward', 'Flotilla-Timeout-Ms': String(timeoutMs) } };
@@ -177,21 +214,25 @@ async function run(action, key, value) {
     options.body = value;
     options.headers['Content-Type'] = 'text/plain; charset=utf-8';
   }
-  const answer = await fetch(keyPath(key), options);
+  const lifetime = action === 'set' && ttl !== '' ? '?ttl=' + encodeURIComponent(ttl) : '';
+  const answer = await fetch(keyPath(key) + lifetime, options);
   const bytes = new Uint8Array(await answer.arrayBuffer());
   const tookMs = performance.now() - started;
+  const place = await locate(key);
+  const who = whoAnswered(answer, place);
   if (!answer.ok) {
     const problem = JSON.parse(new TextDecoder().decode(bytes));
     const detail = problem.detail + (action === 'get' ? '' : ' ' + outcomes[problem.outcome]);
     const retry = problem.retryable ? ' Trying again may help.' : '';
-    return showFailure(problem.title, detail + retry, [...facts(answer, problem, tookMs), ['Code', problem.code], ['Request', problem.requestId]]);
+    return showFailure(problem.title, detail + retry, [...facts(answer, problem, tookMs, place), ['Code', problem.code], ['Request', problem.requestId]], who);
   }
   const body = action === 'get' ? undefined : JSON.parse(new TextDecoder().decode(bytes));
   const contentType = answer.headers.get('Content-Type') ?? 'bytes';
   element('result').replaceChildren(
     make('h3', { className: 'good', text: headings[action](answer) }, document.createTextNode(' ' + JSON.stringify(key))),
     ...(action === 'get' ? shownValue(bytes, contentType) : []),
-    factList(facts(answer, body, tookMs)));
+    make('p', { className: 'told', text: who }),
+    factList(facts(answer, body, tookMs, place)));
 }
 
 element('form').addEventListener('submit', async (event) => {
@@ -200,7 +241,7 @@ element('form').addEventListener('submit', async (event) => {
   const buttons = element('form').querySelectorAll('button');
   for (const button of buttons) button.disabled = true;
   try {
-    await run(action, element('key').value, element('value').value);
+    await run(action, element('key').value, element('value').value, element('ttl').value.trim());
   } catch (error) {
     const unknown = action === 'get' || error instanceof URIError ? '' : ' ' + outcomes.unknown;
     const words = error instanceof URIError ? 'The key holds half of a character pair, which no URL can carry.' : clearWords(error);
@@ -214,3 +255,5 @@ element('form').addEventListener('submit', async (event) => {
 document.addEventListener('visibilitychange', () => { if (!document.hidden) void refresh(); });
 void keepRefreshing();
 `;
+
+export const script = mainScript + searchScript;

@@ -47,6 +47,20 @@ button:disabled { opacity: 0.55; cursor: progress; }
 .result { margin-top: 1rem; border-top: 1px solid var(--line); padding-top: 0.9rem; min-height: 4rem; }
 .result h3 { margin: 0 0 0.4rem; font-size: 0.95rem; }
 .result p { margin: 0 0 0.5rem; overflow-wrap: anywhere; }
+.stack { display: grid; gap: 1rem; min-width: 0; }
+.line { display: flex; gap: 0.5rem; align-items: start; } .line input { flex: 1; min-width: 0; }
+.told { font-size: 0.92rem; }
+.keys { max-height: 22rem; overflow: auto; }
+.keys td { font-size: 0.88rem; padding-top: 0.3rem; padding-bottom: 0.3rem; }
+/* Beside keys and values in a fixed width. */
+.keys td.number { padding-top: 0.25rem; }
+.keys td:first-child { min-width: 6.5rem; }
+.found p { margin: 0 0 0.6rem; font-size: 0.92rem; overflow-wrap: anywhere; } .found h3 { margin: 0 0 0.4rem; font-size: 0.95rem; }
+.keys th { position: sticky; top: 0; background: var(--card); }
+.keys .text { font-family: ui-monospace, monospace; }
+button.link { all: unset; cursor: pointer; color: var(--accent); font: 0.88rem/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
+button.link:hover { text-decoration: underline; }
+button.link:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 pre { margin: 0 0 0.6rem; padding: 0.6rem; max-height: 16rem; overflow: auto; background: var(--page); border-radius: 0.4rem;
   font: 0.85rem/1.4 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.1rem 0.9rem; margin: 0; font-size: 0.88rem; }
@@ -55,7 +69,9 @@ table { width: 100%; border-collapse: collapse; }
 th { text-align: left; font-weight: 500; color: var(--quiet); font-size: 0.85rem; padding: 0 0.4rem 0.35rem 0; }
 td { padding: 0.45rem 0.4rem 0.45rem 0; border-top: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
 td small { display: block; }
-th.number, td.number { text-align: right; padding: 0.45rem 0 0.45rem 0.6rem; font-variant-numeric: tabular-nums; }
+td.number { padding: 0.45rem 0 0.45rem 0.6rem; }
+th.number { padding-right: 0; }
+th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .state { white-space: nowrap; }
 .state::before, .replica::before { content: ""; display: inline-block; width: 0.55rem; height: 0.55rem; border-radius: 50%; background: currentColor; margin-right: 0.4rem; }
 .grid { list-style: none; margin: 0; padding: 0; display: grid; gap: 0.6rem; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); }

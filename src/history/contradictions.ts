@@ -1,5 +1,6 @@
 /** What is wrong with the operations on one key in any order, and can be told without a search. */
-import { Kind, type Known, type Puts } from './register.ts';
+import { wrongExpiry } from './due-times.ts';
+import { isRefused, Kind, type Known, type Puts } from './register.ts';
 import type { Operation } from './types.ts';
 
 export interface Contradiction {
@@ -11,7 +12,30 @@ export interface Contradiction {
 
 /** `known` are the answered operations by call; `puts` those of each value, answered or of unknown outcome. */
 export function contradiction(known: readonly Known[], puts: ReadonlyMap<string, Puts>): Contradiction | undefined {
-  return unwrittenRead(known, puts) ?? wrongRevision(known, puts) ?? staleRead(known, puts);
+  return (
+    unwrittenRead(known, puts) ??
+    wrongRevision(known, puts) ??
+    staleRead(known, puts) ??
+    wrongRefusal(known) ??
+    wrongExpiry(known, puts)
+  );
+}
+
+/** A condition that failed though the answer says that it held, or that held though it did not. */
+function wrongRefusal(known: readonly Known[]): Contradiction | undefined {
+  for (const { operation, return: returned } of known) {
+    const { condition, output } = operation;
+    if (condition === undefined || output === null) continue;
+    const { revision: wanted } = condition;
+    const alone = (reason: string): Contradiction => ({ reason, operations: [operation], at: returned });
+    if (isRefused(output)) {
+      const held = wanted === 'any' ? output.refused !== null : wanted === output.refused;
+      if (held) return alone('it was refused though its condition held');
+    } else if ('created' in output && output.created !== (wanted === null)) {
+      return alone('it was done though its condition did not hold');
+    }
+  }
+  return undefined;
 }
 
 /** A get of what nobody had begun to write when it returned. */

@@ -26,12 +26,16 @@ export function formatOperation({
   op,
   key,
   input,
+  condition,
+  ttl,
   output,
+  at,
   call,
   return: returned,
   outcome,
 }: Operation): string {
-  return `${JSON.stringify({ process, op, key, input, output, call, return: returned, outcome })}\n`;
+  const asked = { process, op, key, input, condition, ttl };
+  return `${JSON.stringify({ ...asked, output, at, call, return: returned, outcome })}\n`;
 }
 
 export type ParsedLine =
@@ -60,6 +64,8 @@ function problemOf(fields: Fields): string | undefined {
   if (typeof key !== 'string') return '"key" must be a string';
   if (op === 'put' && typeof input !== 'string') return '"input" of a put must be a string';
   if (op !== 'put' && input !== null) return `"input" of a ${op} must be null`;
+  const wrong = conditionProblem(op, fields['condition']) ?? timesProblem(op, fields);
+  if (wrong !== undefined) return wrong;
   if (!isNumber(call)) return '"call" must be a number';
   if (returned !== null && !isNumber(returned)) return '"return" must be a number or null';
   if (returned !== null && returned < call) return '"return" must not be before "call"';
@@ -70,11 +76,29 @@ function problemOf(fields: Fields): string | undefined {
   return outcome === 'ok' ? outputProblem(op, fields['output']) : unansweredProblem(fields['output']);
 }
 
+function conditionProblem(op: Operation['op'], condition: unknown): string | undefined {
+  if (condition === undefined) return undefined;
+  if (op === 'get') return '"condition" is for puts and deletes';
+  const revision = isObject(condition) ? condition['revision'] : undefined;
+  if (revision === null || revision === 'any' || Number.isSafeInteger(revision)) return undefined;
+  return '"condition" must be { "revision": whole number, "any" or null }';
+}
+
+function timesProblem(op: Operation['op'], { ttl, at }: Fields): string | undefined {
+  if (ttl !== undefined && (op !== 'put' || !isNumber(ttl) || ttl <= 0))
+    return '"ttl" must be a number of ms, of a put';
+  return at === undefined || isNumber(at) ? undefined : '"at" must be a number';
+}
+
 function unansweredProblem(output: unknown): string | undefined {
   return output === null ? undefined : '"output" must be null where "outcome" is not "ok"';
 }
 
 function outputProblem(op: Operation['op'], output: unknown): string | undefined {
+  if (op !== 'get' && isObject(output) && 'refused' in output) {
+    const { refused } = output;
+    return refused === null || Number.isSafeInteger(refused) ? undefined : '"refused" must be a revision or null';
+  }
   switch (op) {
     case 'put':
       if (!isObject(output) || 'value' in output || 'deleted' in output) {
@@ -96,7 +120,8 @@ function outputProblem(op: Operation['op'], output: unknown): string | undefined
   }
 }
 
-function revisionProblem({ revision }: Fields): string | undefined {
+function revisionProblem({ revision, expiresAt }: Fields): string | undefined {
+  if (expiresAt !== undefined && !isNumber(expiresAt)) return '"expiresAt" must be a number';
   return revision === undefined || Number.isSafeInteger(revision) ? undefined : '"revision" must be a whole number';
 }
 

@@ -4,24 +4,27 @@
  */
 import { assert } from '../assert.ts';
 import { contradiction, type Contradiction } from './contradictions.ts';
-import type { DeleteOutput, GetOutput, Operation, PutOutput } from './types.ts';
+import { dueTimes } from './due-times.ts';
+import type { DeleteOutput, GetOutput, Operation, PutOutput, RefusedOutput } from './types.ts';
 
 /** Stands for a value, or a rank, where there is none. */
 export const none = -1;
 
 /** What an answered operation asks of the state it meets, and does to it. */
 export const Kind = {
-  /** A get that found nothing, a delete that deleted nothing. */
+  /** A get that found nothing, a delete that deleted nothing, a condition that failed as there was nothing. */
   seesAbsence: 0,
   seesValue: 1,
   writes: 2,
   removes: 3,
+  /** A condition that failed: its answer names the revision that was there, and not the value. */
+  seesRevision: 4,
 } as const;
-type Kind = (typeof Kind)[keyof typeof Kind];
+export type Kind = (typeof Kind)[keyof typeof Kind];
 
-/** What a put's `created` says of the state before it. */
+/** What a put's `created`, and a condition that held, say of the state before it. */
 export const Before = { any: 0, absent: 1, present: 2 } as const;
-type Before = (typeof Before)[keyof typeof Before];
+export type Before = (typeof Before)[keyof typeof Before];
 
 /** An answered operation. */
 export interface Known {
@@ -31,8 +34,12 @@ export interface Known {
   readonly kind: Kind;
   readonly before: Before;
   /** A number for each value ever put, or `none`. */
-  readonly value: number;
+  value: number;
   readonly revision: number | undefined;
+  /** The rank of the revision that must have been there, or `none`: then `before` says all. */
+  requires: number;
+  /** The log's time when it was answered, the greatest number where that is not known: what is due by then may be gone. */
+  readonly at: number;
   /** The position of its revision among all that were answered, or `none`. */
   rank: number;
 }
@@ -53,6 +60,8 @@ export interface Register {
   readonly known: readonly Known[];
   readonly pools: readonly Pool[];
   readonly values: number;
+  /** For each value, the log's time from which on it may be gone: Infinity for never. */
+  readonly dueAt: Float64Array;
   /** For each rank whether an answered put had that revision; else only a put of unknown revision can have had it. */
   readonly rankIsOfPut: readonly boolean[];
 }
@@ -68,14 +77,18 @@ export function prepare(operations: readonly Operation[]): Prepared {
   for (const operation of byCall) if (operation.outcome === 'ok') known.push(knownFrom(operation, puts));
   const found = contradiction(known, puts);
   if (found !== undefined) return { type: 'impossible', ...found };
+  nameSeenValues(known);
   const rankIsOfPut = rankRevisions(known);
-  return { type: 'ready', register: { known, pools: poolsOf(byCall, known, puts), values: puts.size, rankIsOfPut } };
+  const dueAt = dueTimes(byCall, puts);
+  const pools = poolsOf(byCall, known, puts);
+  return { type: 'ready', register: { known, pools, values: puts.size, rankIsOfPut, dueAt } };
 }
 
 /** The puts of one value. */
 export interface Puts {
   /** The value's number. */
   readonly value: number;
+  count: number;
   /** The first by call, and the first whose revision nobody was told. */
   readonly first: Operation;
   firstWithoutRevision: Operation | undefined;
@@ -90,13 +103,14 @@ function mayTakeEffect({ op, outcome }: Operation): boolean {
 function putsOf(byCall: readonly Operation[]): Map<string, Puts> {
   const puts = new Map<string, Puts>();
   for (const operation of byCall) {
-    if (operation.op !== 'put') continue;
+    if (operation.op !== 'put' || isRefused(operation.output)) continue;
     assert(operation.input !== null, 'a put has a value');
     let ofValue = puts.get(operation.input);
     if (ofValue === undefined) {
-      ofValue = { value: puts.size, first: operation, firstWithoutRevision: undefined, returned: -Infinity };
+      ofValue = { value: puts.size, count: 0, first: operation, firstWithoutRevision: undefined, returned: -Infinity };
       puts.set(operation.input, ofValue);
     }
+    ofValue.count += 1;
     const returned = operation.outcome === 'ok' ? operation.return : null;
     ofValue.returned = Math.max(ofValue.returned, returned ?? Infinity);
     if (revisionOf(operation) === undefined) ofValue.firstWithoutRevision ??= operation;
@@ -109,11 +123,14 @@ function knownFrom(operation: Operation, puts: ReadonlyMap<string, Puts>): Known
   let kind: Kind;
   let before: Before = Before.any;
   let written: string | null = null;
-  if (op === 'put') {
+  if (isRefused(output)) kind = output.refused === null ? Kind.seesAbsence : Kind.seesRevision;
+  else if (op === 'put') {
     const { created } = putOutput(output);
     kind = Kind.writes;
     written = input;
     if (created !== undefined) before = created ? Before.absent : Before.present;
+    else if (operation.condition !== undefined)
+      before = operation.condition.revision === null ? Before.absent : Before.present;
   } else if (op === 'delete') kind = deleteOutput(output).deleted ? Kind.removes : Kind.seesAbsence;
   else if (output === null) kind = Kind.seesAbsence;
   else {
@@ -124,11 +141,20 @@ function knownFrom(operation: Operation, puts: ReadonlyMap<string, Puts>): Known
   assert(returned !== null && returned >= operation.call, 'an answered operation returned, after its call');
   const value = written === null ? none : (puts.get(written)?.value ?? none);
   const revision = revisionOf(operation);
-  return { operation, call: operation.call, return: returned, kind, before, value, revision, rank: none };
+  const at = operation.at ?? Number.MAX_VALUE;
+  const unranked = { rank: none, requires: none };
+  return { operation, call: operation.call, return: returned, kind, before, value, revision, at, ...unranked };
+}
+
+export function isRefused(output: Operation['output']): output is RefusedOutput {
+  return output !== null && 'refused' in output;
 }
 
 function putOutput(output: Operation['output']): PutOutput {
-  assert(output !== null && !('value' in output) && !('deleted' in output), 'an answered put has the answer of a put');
+  assert(
+    output !== null && !('value' in output || 'deleted' in output || 'refused' in output),
+    'an answered put has the answer of a put',
+  );
   return output;
 }
 
@@ -143,7 +169,19 @@ function deleteOutput(output: Operation['output']): DeleteOutput {
 }
 
 export function revisionOf({ output }: Pick<Operation, 'output'>): number | undefined {
-  return output === null || 'deleted' in output ? undefined : output.revision;
+  if (output === null || 'deleted' in output) return undefined;
+  return 'refused' in output ? (output.refused ?? undefined) : output.revision;
+}
+
+/** Who was told a revision by a condition that failed has seen the value that others tell with it, if anyone does. */
+function nameSeenValues(known: readonly Known[]): void {
+  const values = new Map<number, number>();
+  for (const { kind, value, revision } of known) {
+    if (revision !== undefined && (kind === Kind.writes || kind === Kind.seesValue)) values.set(revision, value);
+  }
+  for (const one of known) {
+    if (one.kind === Kind.seesRevision && one.revision !== undefined) one.value = values.get(one.revision) ?? none;
+  }
 }
 
 /** Sets `rank`: every revision that anyone was told is of a write that took effect, and they took effect in this order. */
@@ -155,18 +193,33 @@ function rankRevisions(known: readonly Known[]): boolean[] {
   const revisions = [...ofPut.keys()].sort((one, other) => one - other);
   const ranks = new Map<number, number>();
   for (const [rank, revision] of revisions.entries()) ranks.set(revision, rank);
-  for (const one of known) if (one.revision !== undefined) one.rank = ranks.get(one.revision) ?? none;
+  const toldAt = new Map<number, number>();
+  for (const { revision, return: returned } of known) {
+    if (revision !== undefined) toldAt.set(revision, Math.min(returned, toldAt.get(revision) ?? Infinity));
+  }
+  for (const one of known) {
+    if (one.revision !== undefined) one.rank = ranks.get(one.revision) ?? none;
+    // Only of a revision that somebody was told before: then the search knows it whenever it is there.
+    const wanted =
+      one.kind === Kind.writes || one.kind === Kind.removes ? one.operation.condition?.revision : undefined;
+    if (typeof wanted === 'number' && (toldAt.get(wanted) ?? Infinity) < one.call)
+      one.requires = ranks.get(wanted) ?? none;
+  }
   return revisions.map((revision) => ofPut.get(revision) === true);
 }
 
 function poolsOf(byCall: readonly Operation[], known: readonly Known[], puts: ReadonlyMap<string, Puts>): Pool[] {
   const read = new Set<number>();
-  for (const { kind, value } of known) if (kind === Kind.seesValue) read.add(value);
+  for (const { kind, value } of known) {
+    if (kind === Kind.seesValue || (kind === Kind.seesRevision && value !== none)) read.add(value);
+  }
   const deletes: Pool = { value: none, operations: [] };
   const unreadPuts: Pool = { value: none, operations: [] };
   const ofValue = new Map<number, Pool>();
   for (const operation of byCall) {
     if (operation.outcome !== 'unknown') continue;
+    // Its value may be gone again before anyone sees it: then it has done what a delete does.
+    if (operation.op === 'put' && operation.ttl !== undefined) deletes.operations.push(operation);
     const value = operation.op === 'delete' ? none : (puts.get(operation.input ?? '')?.value ?? none);
     let pool = operation.op === 'delete' ? deletes : read.has(value) ? ofValue.get(value) : unreadPuts;
     if (pool === undefined) {

@@ -27,6 +27,8 @@
  * 6. A state is not left while answered gets of it are missing that no put that is left could explain.
  * 7. Of operations that ask and do the same and may all come next, only the one that returned first is tried: in any order
  *    that begins with another one the two can change places.
+ * 8. A value with a time to live may be gone once its time is over, by the log's time that answers tell. It goes only directly before an
+ *    answered operation that finds nothing, for the reason of rule 2: it may always go later.
  */
 import { Amounts, Memory } from './memory.ts';
 import { Before, deletesPool, Kind, none, unreadPutsPool, type Known, type Pool, type Register } from './register.ts';
@@ -36,6 +38,9 @@ export type Verdict = 'linearizable' | 'impossible' | 'undecided';
 
 /** A move is an answered operation and what must take effect directly before it: a pool's next operation, or nothing. */
 const directly = -1;
+
+/** The value that is there has become due and is gone. It needs no write, and may happen whenever it is true. */
+const expiry = -3;
 
 /** In the state, after a put that nobody reads: some value. */
 const unreadValue = -2;
@@ -58,6 +63,9 @@ export class Search {
   readonly #pools: readonly Pool[];
   readonly #poolOfValue: Int32Array;
   readonly #rankIsOfPut: readonly boolean[];
+  readonly #dueAt: Float64Array;
+  /** Whether any value has a time to live. */
+  readonly #expires: boolean;
   /** The earliest return among the operations from each one on. */
   readonly #earliestReturn: Float64Array;
 
@@ -93,10 +101,12 @@ export class Search {
   readonly #deletes: number[] = [];
   readonly #through: number[] = [];
 
-  constructor({ known, pools, values, rankIsOfPut }: Register) {
+  constructor({ known, pools, values, rankIsOfPut, dueAt }: Register) {
     this.#known = known;
     this.#pools = pools;
     this.#rankIsOfPut = rankIsOfPut;
+    this.#dueAt = dueAt;
+    this.#expires = dueAt.some((at) => at < Infinity);
     this.#used = new Int32Array(pools.length);
     this.#earliestReturn = new Float64Array(known.length + 1).fill(Infinity);
     this.#readersLeft = new Int32Array(values);
@@ -202,6 +212,7 @@ export class Search {
 
   #isExplainedSeer({ kind, value, rank }: Known): boolean {
     if (kind === Kind.seesAbsence) return this.#value === none;
+    if (kind === Kind.seesRevision) return this.#value !== none && rank === this.#rank;
     return kind === Kind.seesValue && value === this.#value && (rank === none || rank === this.#rank);
   }
 
@@ -260,15 +271,23 @@ export class Search {
     const operation = this.#at(index);
     // Rule 5.
     if (operation.rank !== none && operation.rank !== this.#bound + 1) return;
-    const same = candidates.findIndex((other) => isSame(operation, this.#at(other)));
+    const same = candidates.findIndex((other) => this.#isSame(operation, this.#at(other)));
     if (same === -1) candidates.push(index);
     else if (operation.return < this.#at(candidates[same] ?? 0).return) candidates[same] = index;
   }
 
+  #isSame(one: Known, other: Known): boolean {
+    const asks = one.kind === other.kind && one.before === other.before && one.requires === other.requires;
+    const does = one.value === other.value && one.rank === other.rank;
+    // What is due for the one may not be due for the other.
+    return asks && does && (!this.#expires || one.at === other.at);
+  }
+
   #addMovesOf(index: number, mayLeave: boolean, horizon: number): void {
-    const { kind, before, value, rank } = this.#at(index);
+    const { kind, before, value, rank, requires, at } = this.#at(index);
     const isAbsent = this.#value === none;
-    if (kind === Kind.seesValue) {
+    if (kind === Kind.seesRevision && value === none) return this.#addMovesOfRevision(index, mayLeave, horizon);
+    if (kind === Kind.seesValue || kind === Kind.seesRevision) {
       // An explained seer is placed by now, so that an answered put of this revision would have to come first.
       if (rank !== none && this.#rankIsOfPut[rank] === true) return;
       // The revision of the present value was not known: it may be this. Then no further put is needed for it.
@@ -276,12 +295,22 @@ export class Search {
       else if (mayLeave) this.#addThrough(index, this.#poolOfValue[value] ?? none, horizon);
       return;
     }
-    if (!mayLeave) return;
+    if (!mayLeave || (requires !== none && requires !== this.#rank)) return;
     const wanted = kind === Kind.seesAbsence ? Before.absent : kind === Kind.removes ? Before.present : before;
     if (wanted === Before.any || (wanted === Before.absent) === isAbsent) {
       (kind === Kind.removes ? this.#deletes : this.#direct).push(index, directly);
-    } else if (wanted === Before.absent) this.#addThrough(index, deletesPool, horizon);
-    else this.#addThroughAnyPut(index, horizon);
+    } else if (wanted === Before.absent) {
+      this.#addThrough(index, deletesPool, horizon);
+      // Rule 8.
+      if ((this.#dueAt[this.#value] ?? Infinity) <= at) this.#through.push(index, expiry);
+    } else this.#addThroughAnyPut(index, horizon);
+  }
+
+  /** Nobody tells the value of this revision, so only a put of unknown outcome can have had it: any of them. */
+  #addMovesOfRevision(index: number, mayLeave: boolean, horizon: number): void {
+    if (this.#rankIsOfPut[this.#at(index).rank] === true) return;
+    if (this.#value !== none && this.#rank === none) this.#direct.push(index, directly);
+    if (mayLeave) this.#addThroughAnyPut(index, horizon);
   }
 
   #addThrough(index: number, pool: number, horizon: number): boolean {
@@ -314,12 +343,19 @@ export class Search {
 
   /** Rule 6. */
   #mayLeave(): boolean {
-    if (this.#value === none) return this.#absenceSeersLeft === 0 || this.#removersLeft > 0;
+    if (this.#value === none) return this.#absenceSeersLeft === 0 || this.#removersLeft > 0 || this.#expires;
     if (this.#rank !== none && (this.#readersOfRankLeft[this.#rank] ?? 0) > 0) return false;
-    return this.#readersLeft[this.#value] === 0 || (this.#writersLeft[this.#value] ?? 0) > 0;
+    return (
+      this.#value === unreadValue || this.#readersLeft[this.#value] === 0 || (this.#writersLeft[this.#value] ?? 0) > 0
+    );
   }
 
   #takeEffect(pool: number): void {
+    if (pool === expiry) {
+      this.#value = none;
+      this.#rank = none;
+      return;
+    }
     this.#placed.push(~pool);
     this.#countUse(pool, 1);
     this.#rank = none;
@@ -350,7 +386,7 @@ export class Search {
     else if (kind === Kind.removes) this.#removersLeft += change;
     else if (kind === Kind.writes) add(this.#writersLeft, value, change);
     else {
-      add(this.#readersLeft, value, change);
+      if (value !== none) add(this.#readersLeft, value, change);
       if (rank !== none) add(this.#readersOfRankLeft, rank, change);
     }
   }
@@ -361,10 +397,6 @@ export class Search {
     if (pool === deletesPool) this.#removersLeft -= change;
     else if (value !== none) add(this.#writersLeft, value, -change);
   }
-}
-
-function isSame(one: Known, other: Known): boolean {
-  return one.kind === other.kind && one.value === other.value && one.rank === other.rank && one.before === other.before;
 }
 
 function add(counts: Int32Array, index: number, change: number): void {

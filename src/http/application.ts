@@ -6,11 +6,30 @@ import type { Exchange } from './exchange.ts';
 import { failure, type Failure } from './failure.ts';
 import type { FrontContext } from './front-context.ts';
 import { base64KeyPrefix, handleKey, keyPrefix, methodNotAllowed } from './handlers.ts';
+import { batchRoute } from './routes/batch.ts';
 import { clusterRoutes } from './routes/cluster.ts';
+import { dashboardRoute } from './routes/dashboard.ts';
+import { keysRoute } from './routes/keys.ts';
 import { healthRoutes } from './routes/health.ts';
+import { openApiRoute } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
+import { simpleRoutes } from './routes/simple.ts';
 import { routePattern, variableOf, type Route } from './routes/route.ts';
+import { transactionRoute } from './routes/transaction.ts';
 import { splitTarget } from './target.ts';
+
+/** All routes but those of single keys. */
+export const routes: readonly Route[] = [
+  ...pageRoutes,
+  ...healthRoutes,
+  openApiRoute,
+  ...clusterRoutes,
+  keysRoute,
+  batchRoute,
+  transactionRoute,
+  dashboardRoute,
+  ...simpleRoutes,
+];
 
 export type Application = (exchange: Exchange) => void;
 
@@ -35,7 +54,7 @@ export function createApplication(context: FrontContext): Application {
   for (const prefix of [keyPrefix, base64KeyPrefix]) {
     application.all(startsWith(prefix), (request: Request) => handleKey(context, exchangeOf(request)));
   }
-  for (const route of [...pageRoutes, ...healthRoutes, ...clusterRoutes]) {
+  for (const route of routes) {
     application.all(routePattern(route), (request: Request): void | Promise<void> =>
       serveRoute(context, exchangeOf(request), route),
     );

@@ -1,12 +1,14 @@
 /**
- * One request and its one answer. Every answer of the node leaves through here, whole: status, headers and body in one
- * write, so that nothing is ever half answered.
+ * One request and its one answer. Every answer of the node leaves through here; all but streams whole: status, headers and body
+ * in one write, so that nothing is ever half answered.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { errorTable, problem, problemContentType } from '../api/errors.ts';
 import { assert } from '../assert.ts';
+import { AnswerStream } from './answer-stream.ts';
 import type { Connection } from './connection.ts';
 import type { Failure } from './failure.ts';
+import { splitTarget } from './target.ts';
 
 /** What an exchange asks of the front it belongs to. */
 export interface ExchangeHost {
@@ -14,6 +16,8 @@ export interface ExchangeHost {
   readonly lingerTimeoutMs: number;
   /** Bodies that are left unread up to so many bytes are drained and the connection kept; beyond it is closed. */
   readonly unreadBytesMax: number;
+  /** A reader of a stream who takes nothing for so long is gone. */
+  readonly streamStallTimeoutMs: number;
   draining(): boolean;
   newRequestId(): string;
   finished(exchange: Exchange): void;
@@ -30,6 +34,7 @@ export class Exchange {
   readonly #host: ExchangeHost;
   #awaitsContinue: boolean;
   #finished = false;
+  #requestId: string | undefined;
 
   constructor(options: {
     readonly request: IncomingMessage;
@@ -41,17 +46,22 @@ export class Exchange {
     this.request = options.request;
     this.response = options.response;
     this.connection = options.connection;
-    const method = options.request.method;
-    this.safe = method === 'GET' || method === 'HEAD';
+    const { method, url = '' } = options.request;
+    this.safe = (method === 'GET' && !changesByGet(url)) || method === 'HEAD';
     this.#awaitsContinue = options.awaitsContinue;
     this.#host = options.host;
   }
 
   /** Answers. `headers` is name, value, name, value, and is taken over. Length, node and connection are added here. */
   answer(status: number, headers: string[], body: Buffer | string): void {
-    const requestId = this.#sentRequestId();
+    const requestId = this.#requestId ?? this.#sentRequestId();
     if (requestId !== undefined) headers.push('X-Request-Id', requestId);
     this.#write(status, headers, body);
+  }
+
+  /** 304: the client has it already. */
+  notModified(headers: string[]): void {
+    this.answer(304, headers, '');
   }
 
   json(status: number, body: object, headers: string[] = []): void {
@@ -59,12 +69,29 @@ export class Exchange {
     this.answer(status, headers, `${JSON.stringify(body)}\n`);
   }
 
+  /** Begins an answer whose length nobody knows yet. It has to be ended. */
+  stream(headers: string[]): AnswerStream {
+    const requestId = this.#requestId ?? this.#sentRequestId();
+    if (requestId !== undefined) headers.push('X-Request-Id', requestId);
+    // A body that nobody asked for is not read beside it: the connection ends with the answer.
+    if (this.#leavesBodyUnread()) this.connection.closing = true;
+    this.#writeHead(200, headers);
+    const { response } = this;
+    const { streamStallTimeoutMs: stallTimeoutMs } = this.#host;
+    return new AnswerStream({ response, stallTimeoutMs, ended: () => this.#finish() });
+  }
+
+  /** The client's name for the request, or one of ours: the same one at every call. */
+  requestId(): string {
+    return (this.#requestId ??= this.#sentRequestId() ?? this.#host.newRequestId());
+  }
+
   problem(failure: Failure): void {
-    const requestId = this.#sentRequestId() ?? this.#host.newRequestId();
+    const requestId = this.requestId();
     const headers = ['Content-Type', problemContentType, 'Cache-Control', 'no-store', 'X-Request-Id', requestId];
     if (failure.headers !== undefined) headers.push(...failure.headers);
-    const { code, detail, outcome, partition, leader } = failure;
-    const body = problem({ code, detail, requestId, outcome, partition, leader });
+    const { code, detail, outcome, partition, leader, revision } = failure;
+    const body = problem({ code, detail, requestId, outcome, partition, leader, revision });
     this.#write(errorTable[code].status, headers, `${JSON.stringify(body)}\n`);
   }
 
@@ -83,7 +110,7 @@ export class Exchange {
   /** Something broke after or within the answer: the connection cannot be saved. */
   breakOff(): void {
     this.connection.socket.destroy();
-    if (!this.#finished) this.#finish();
+    this.#finish();
   }
 
   get answered(): boolean {
@@ -93,8 +120,17 @@ export class Exchange {
   #write(status: number, headers: string[], body: Buffer | string): void {
     assert(!this.#finished, 'a request is answered once');
     const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
-    headers.push('Content-Length', String(length), 'Flotilla-Node', this.#host.nodeId);
+    // A 304 would have to name the length of what it does not send (RFC 9110, section 8.6).
+    if (status !== 304) headers.push('Content-Length', String(length));
     const lingers = this.#leavesBodyUnread();
+    this.#writeHead(status, headers, lingers);
+    if (lingers) this.#linger(body);
+    else this.response.end(body);
+    this.#finish();
+  }
+
+  #writeHead(status: number, headers: string[], lingers = false): void {
+    headers.push('Flotilla-Node', this.#host.nodeId);
     const { connection, response } = this;
     // Of pipelined answers only the last may close: Node drops those behind it.
     const last = !this.entered || connection.unanswered === 1;
@@ -105,12 +141,10 @@ export class Exchange {
       connection.closing = true;
     }
     response.writeHead(status, headers);
-    if (lingers) this.#linger(body);
-    else response.end(body);
-    this.#finish();
   }
 
   #finish(): void {
+    if (this.#finished) return;
     this.#finished = true;
     this.#host.finished(this);
   }
@@ -146,4 +180,9 @@ export class Exchange {
     const sent = this.request.headers['x-request-id'];
     return typeof sent === 'string' && /^[\x21-\x7e]{1,128}$/.test(sent) ? sent : undefined;
   }
+}
+
+/** The one route that changes something on a GET, for people who type into a browser; pages of others may not use it. */
+function changesByGet(url: string): boolean {
+  return url.includes('/set') && splitTarget(url).path === '/set';
 }

@@ -10,6 +10,7 @@ export interface Failure {
   readonly headers?: readonly string[];
   readonly partition?: number;
   readonly leader?: string;
+  readonly revision?: number;
   /** Set where the table's word for `code` is not this request's. */
   readonly outcome?: Outcome;
 }

@@ -1,5 +1,5 @@
 /** A request's JSON body: read, parsed and checked against its schema, or refused with a word on what to send instead. */
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import { Ajv, type ErrorObject, type Options, type ValidateFunction } from 'ajv';
 import { requestSchemas, type RequestBodies } from '../api/schemas.ts';
 import type { Config } from '../config.ts';
 import { readBody } from './body.ts';
@@ -9,9 +9,16 @@ import { failure, type Failure } from './failure.ts';
 /** `aborted`: the client went away before the body was whole. */
 export type JsonResult<T> = { readonly type: 'json'; readonly value: T } | { readonly type: 'aborted' } | Failure;
 
+/** What our request schemas are written for. (What is required in one of several ways stands beside the properties, not among them.) */
+export const schemaOptions = {
+  strict: true,
+  strictRequired: false,
+  allowUnionTypes: true,
+  discriminator: true,
+} as const satisfies Options;
 // Stops at the first mistake: a body made of nothing else costs no more than any other. The schemas are our own, and held to the standard
 // by a test; to check them, and to compile those that nobody uses, would delay each start.
-const ajv = new Ajv({ strict: true, meta: false, validateSchema: false });
+const ajv = new Ajv({ ...schemaOptions, meta: false, validateSchema: false });
 const validators = new Map<keyof RequestBodies, ValidateFunction>();
 
 function validatorOf<Name extends keyof RequestBodies>(name: Name): ValidateFunction<RequestBodies[Name]> {

@@ -1,9 +1,13 @@
 /**
- * What a single-key request asks for beyond its key: in the query and in headers. What this version does not know is
- * refused, never ignored: a condition or a lifetime that is silently dropped loses data.
+ * What a single-key request asks for beyond its key: in the query and in headers. What is not known is refused, never
+ * ignored: a condition or a lifetime that is silently dropped loses data.
  */
+import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders } from 'node:http';
+import { parseTtl, ttlHelp } from '../api/ttl.ts';
 import type { Config } from '../config.ts';
+import type { Conditions } from '../kv/types.ts';
+import { parseConditions } from './conditions.ts';
 import { failure, type Failure } from './failure.ts';
 import { percentDecode } from './target.ts';
 
@@ -12,29 +16,73 @@ export interface KeyOptions {
   readonly route: 'redirect' | 'forward';
   readonly timeoutMs: number;
   readonly hops: number;
+  readonly conditions: Conditions;
+  /** 0 for a key that stays. */
+  readonly ttlMs: number;
+  readonly idempotencyKey: string | undefined;
+  readonly consistency: Consistency;
+}
+
+/** `fallback`: linearizable, and stale where no leader answers in time. */
+export interface Consistency {
+  readonly level: 'linearizable' | 'stale' | 'fallback';
+  /** Infinity: however old. */
+  readonly stalenessMsMax: number;
 }
 
 type Settings = Pick<Config, 'routing' | 'limits'>;
 
-const plannedParameters = new Set(['ttl', 'max_staleness', 'fallback']);
-const plannedHeaders = ['if-match', 'if-none-match', 'idempotency-key'] as const;
+/** What a method may be asked in the query. */
+const parametersOf: Readonly<Record<KeyMethod, readonly string[]>> = {
+  GET: ['route', 'consistency', 'max_staleness', 'fallback'],
+  HEAD: ['route', 'consistency', 'max_staleness', 'fallback'],
+  PUT: ['route', 'consistency', 'ttl'],
+  DELETE: ['route', 'consistency'],
+  POST: ['route'],
+};
+export type KeyMethod = 'GET' | 'HEAD' | 'PUT' | 'DELETE' | 'POST';
 
-export function parseKeyOptions(headers: IncomingHttpHeaders, query: string, settings: Settings): KeyOptions | Failure {
-  for (const name of plannedHeaders) {
-    if (headers[name] !== undefined) return notYet(`The header ${name}`);
-  }
+export function parseKeyOptions(
+  {
+    method,
+    headers,
+    query,
+  }: { readonly method: KeyMethod; readonly headers: IncomingHttpHeaders; readonly query: string },
+  settings: Settings,
+): KeyOptions | Failure {
   const parameters = query === '' ? noParameters : parseQuery(query);
   if (parameters.type === 'failure') return parameters;
-  const wanted = checkParameters(parameters.values);
-  if (wanted.type === 'failure') return wanted;
+  const { values } = parameters;
+  const refused = checkParameters(method, values);
+  if (refused !== undefined) return refused;
+  const ttlMs = parseLifetime(values.get('ttl'));
+  if (typeof ttlMs !== 'number') return ttlMs;
+  const parsed = parseConditions(headers);
+  if (parsed.type === 'failure') return parsed;
+  const idempotencyKey = parseIdempotencyKey(headers);
+  if (typeof idempotencyKey === 'object') return idempotencyKey;
 
-  const route = chooseRoute(headers, wanted.route, settings.routing);
+  const consistency = parseConsistency(method, values);
+  if ('type' in consistency) return consistency;
+  const route = chooseRoute(headers, values.get('route'), settings.routing);
   if (typeof route !== 'string') return route;
   const timeoutMs = parseTimeout(headers, settings.limits);
   if (typeof timeoutMs !== 'number') return timeoutMs;
   const hops = wholeNumber(headers['flotilla-hops'], 0);
   if (hops < 0) return failure('invalid_request', 'Flotilla-Hops must be a whole number.');
-  return { type: 'options', route, timeoutMs, hops };
+  return { type: 'options', route, timeoutMs, hops, conditions: parsed.conditions, ttlMs, idempotencyKey, consistency };
+}
+
+/** Of a request that names its keys in its body. */
+export function parseRequestOptions(
+  { headers, query }: { readonly headers: IncomingHttpHeaders; readonly query: string },
+  settings: Settings,
+): KeyOptions | Failure {
+  if (headers['if-match'] !== undefined || headers['if-none-match'] !== undefined) {
+    const detail = 'Conditions on many keys stand in the body, with each operation: ifMatch and ifNoneMatch.';
+    return failure('invalid_request', detail);
+  }
+  return parseKeyOptions({ method: 'POST', headers, query }, settings);
 }
 
 /** How long the request may take, in ms. */
@@ -61,7 +109,7 @@ export function parseQuery(query: string): Parameters | Failure {
     const name = decodeComponent(equals === -1 ? pair : pair.slice(0, equals));
     const value = decodeComponent(equals === -1 ? '' : pair.slice(equals + 1));
     if (name === undefined || value === undefined) {
-      return failure('invalid_request', 'The query is not valid percent-encoding.');
+      return failure('invalid_request', 'The query is not valid percent-encoded UTF-8.');
     }
     if (values.has(name)) return failure('invalid_request', `The query names ${JSON.stringify(name)} twice.`);
     values.set(name, value);
@@ -69,20 +117,55 @@ export function parseQuery(query: string): Parameters | Failure {
   return { type: 'parameters', values };
 }
 
-interface WantedParameters {
-  readonly type: 'wanted';
-  readonly route: string | undefined;
+function checkParameters(method: KeyMethod, parameters: ReadonlyMap<string, string>): Failure | undefined {
+  for (const name of parameters.keys()) {
+    if (!parametersOf[method].includes(name)) {
+      const known = parametersOf[method].join(', ');
+      return failure(
+        'invalid_request',
+        `${method} takes no query parameter ${JSON.stringify(name)}; it takes ${known}.`,
+      );
+    }
+  }
+  return undefined;
 }
 
-function checkParameters(parameters: ReadonlyMap<string, string>): WantedParameters | Failure {
-  for (const [name, value] of parameters) {
-    if (name === 'route') continue;
-    if (plannedParameters.has(name)) return notYet(`The query parameter ${name}`);
-    if (name !== 'consistency') return failure('invalid_request', `Unknown query parameter ${JSON.stringify(name)}.`);
-    if (value === 'stale') return notYet('consistency=stale');
-    if (value !== 'linearizable') return failure('invalid_request', 'consistency must be linearizable.');
+export const linearizable: Consistency = { level: 'linearizable', stalenessMsMax: Infinity };
+
+function parseConsistency(method: KeyMethod, values: ReadonlyMap<string, string>): Consistency | Failure {
+  const [level, bound, fallback] = [values.get('consistency'), values.get('max_staleness'), values.get('fallback')];
+  if (level === undefined && bound === undefined && fallback === undefined) return linearizable;
+  const reads = method === 'GET' || method === 'HEAD';
+  if (level !== undefined && level !== 'linearizable' && !(reads && level === 'stale')) {
+    const known = reads ? 'linearizable or stale' : 'linearizable: only reads may be stale';
+    return failure('invalid_request', `consistency must be ${known}.`);
   }
-  return { type: 'wanted', route: parameters.get('route') };
+  if (fallback !== undefined && fallback !== 'stale') return failure('invalid_request', 'fallback must be stale.');
+  const stale = level === 'stale';
+  if (stale && fallback !== undefined) {
+    return failure('invalid_request', 'A read that is stale anyway has nothing to fall back to: leave out fallback.');
+  }
+  if (bound !== undefined && !stale && fallback === undefined) {
+    return failure('invalid_request', 'max_staleness goes with consistency=stale or fallback=stale.');
+  }
+  const stalenessMsMax = bound === undefined ? Infinity : parseTtl(bound);
+  if (stalenessMsMax === undefined) {
+    return failure('invalid_request', `max_staleness ${JSON.stringify(bound)} is no length of time. ${ttlHelp}`);
+  }
+  if (stale) return { level: 'stale', stalenessMsMax };
+  return fallback === undefined ? linearizable : { level: 'fallback', stalenessMsMax };
+}
+
+function parseLifetime(sent: string | undefined): number | Failure {
+  if (sent === undefined) return 0;
+  return parseTtl(sent) ?? failure('invalid_ttl', `${JSON.stringify(sent)} is no time to live. ${ttlHelp}`);
+}
+
+/** 1 to 128 visible ASCII characters. */
+export function parseIdempotencyKey(headers: IncomingHttpHeaders): string | undefined | Failure {
+  const sent = headers['idempotency-key'];
+  if (sent === undefined || (typeof sent === 'string' && /^[\x21-\x7e]{1,128}$/.test(sent))) return sent;
+  return failure('invalid_request', 'An Idempotency-Key has 1 to 128 visible ASCII characters, without spaces.');
 }
 
 /** Redirects lose credentials (clients drop them on the way to another port), so whoever sends some is forwarded. */
@@ -106,9 +189,6 @@ function wholeNumber(header: string | string[] | undefined, otherwise: number): 
 }
 
 function decodeComponent(text: string): string | undefined {
-  return percentDecode(text.replaceAll('+', ' '))?.toString('utf8');
-}
-
-function notYet(what: string): Failure {
-  return failure('invalid_request', `${what} is not supported in this version; it is refused rather than ignored.`);
+  const bytes = percentDecode(text.replaceAll('+', ' '));
+  return bytes === undefined || !isUtf8(bytes) ? undefined : bytes.toString();
 }

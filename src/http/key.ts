@@ -34,11 +34,14 @@ export function parseBase64UrlKey(text: string, keyBytesMax: number): ParsedKey 
 }
 
 function withinBounds(bytes: Buffer, keyBytesMax: number): ParsedKey | Failure {
+  return checkKeyBytes(bytes, keyBytesMax) ?? { type: 'key', bytes };
+}
+
+/** Undefined for a key of good length. */
+export function checkKeyBytes(bytes: Uint8Array, keyBytesMax: number): Failure | undefined {
   if (bytes.length === 0) return failure('invalid_key', 'The key is empty; keys have at least one byte.');
-  if (bytes.length > keyBytesMax) {
-    return failure('invalid_key', `The key has ${bytes.length} bytes; at most ${keyBytesMax} are allowed.`);
-  }
-  return { type: 'key', bytes };
+  if (bytes.length <= keyBytesMax) return undefined;
+  return failure('invalid_key', `The key has ${bytes.length} bytes; at most ${keyBytesMax} are allowed.`);
 }
 
 /** How a key stands in JSON: as text, or as base64 where its bytes are not UTF-8. */

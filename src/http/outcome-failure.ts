@@ -20,7 +20,20 @@ export function outcomeFailure(outcome: KvOutcome, kind: 'read' | 'write', targe
       // A read changes nothing, so nothing about it can be in doubt: it found no leader in time.
       if (kind === 'read') return unavailable('no_leader', outcome.detail, outcome.partition);
       return unknownOutcome(outcome);
+    case 'in_progress':
+      return failure(
+        'request_in_progress',
+        `The first request under this key has not come to an end: ${outcome.detail}`,
+        {
+          partition: outcome.partition,
+          headers: ['Flotilla-Partition', String(outcome.partition), ...retryAfter],
+        },
+      );
+    case 'too_stale':
+      return unavailable(outcome.type, outcome.detail, outcome.partition);
     case 'value':
+    case 'stale_value':
+    case 'values':
     case 'done':
       assert(false, () => `a ${kind} came to ${outcome.type}, which answers something else`);
       break;
@@ -58,7 +71,7 @@ export function unknownOutcome({
 }
 
 export function unavailable(
-  code: 'no_leader' | 'leader_not_moved' | 'partition_stopped' | 'overloaded',
+  code: 'no_leader' | 'too_stale' | 'leader_not_moved' | 'partition_stopped' | 'overloaded',
   detail: string,
   partition: number,
 ): Failure {

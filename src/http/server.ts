@@ -68,6 +68,7 @@ class Front implements ExchangeHost {
   readonly nodeId: string;
   readonly lingerTimeoutMs: number;
   readonly unreadBytesMax: number;
+  readonly streamStallTimeoutMs: number;
   readonly #context: FrontContext;
   readonly #application: Application;
   readonly #connections = new Map<Socket, Connection>();
@@ -83,6 +84,7 @@ class Front implements ExchangeHost {
     this.nodeId = context.node.nodeId;
     this.lingerTimeoutMs = context.config.limits.lingerTimeoutMs;
     this.unreadBytesMax = context.config.limits.unreadBytesMax;
+    this.streamStallTimeoutMs = context.config.limits.streamStallTimeoutMs;
     this.#application = createApplication(context);
     this.server = createServer(serverOptions(context.config.limits));
     this.server.maxConnections = context.config.limits.connectionsMax;

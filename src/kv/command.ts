@@ -9,28 +9,53 @@
  *  4  u64  log time, ms: stamped by the leader that appends it
  * 12  u32  range epoch under which it was routed: checked again at apply
  * 16  u32  partition incarnation
- * 20  [u8 length 1..128 | idempotency key, visible ASCII | 16 bytes digest of the request]   when flags bit 0
- *     u8   operation: 1 put, 2 delete
- *     u8   operation flags, 0
- *     u16  key length | key
- *     put: u16 content type length | content type, UTF-8 | value to the end
+ * 20  [dedup block: u8 name length | name | 16 bytes digest of the request]   when flags bit 0
+ *     a single operation (see `operation.ts`), or
+ *     u8   16 batch, 17 transaction, 18 sweep
+ *     u8   flags, 0
+ *     batch: to the end, each: dedup block, its name length 0 for none | u32 length | operation
+ *     transaction: u16 comparisons | each: u8 which, u16 key length, key, what is compared
+ *                  u16 operations if they hold | each: u32 length | operation; the same for otherwise
+ *     sweep: u16 due | each: version, u16 key length, key; u16 remembered | each: u64 at, u8 name length, name
  * ```
  */
-import { readU64, writeU64 } from '../bytes.ts';
-import type { Command } from './types.ts';
+import { asBuffer, readU64, writeU64 } from '../bytes.ts';
+import { ByteReader, CommandFormatError } from './byte-reader.ts';
+import {
+  operationBytes,
+  OperationCode,
+  readOperation,
+  readVersion,
+  unknownOperation,
+  versionBytes,
+  writeOperation,
+  writeVersion,
+} from './operation.ts';
+import type {
+  BatchCommand,
+  BatchItem,
+  Command,
+  Comparison,
+  Dedup,
+  Operation,
+  RequestName,
+  SweepCommand,
+  TransactionCommand,
+} from './types.ts';
+
+export { CommandFormatError } from './byte-reader.ts';
 
 export const commandVersion = 1;
 export const commandHeaderBytes = 20;
 /** Digests are the first 16 bytes of a SHA-256. */
 export const dedupDigestBytes = 16;
+/** A name's length is one byte. */
+export const requestNameBytesMax = 255;
 const dedupFlag = 1;
-const Operation = { put: 1, delete: 2 } as const;
-
-/** Names a request among its retries; `digest` tells a repeat from another request under the same key. */
-export interface Dedup {
-  readonly idempotencyKey: string;
-  readonly digest: Uint8Array;
-}
+const CompoundCode = { batch: 16, transaction: 17, sweep: 18 } as const;
+/** What a comparison names. */
+const Compared = { exists: 1, existsNot: 2, revision: 4, version: 8, value: 16 } as const;
+const knownCompared = 31;
 
 /** What only the leader knows when it appends the command. */
 export interface CommandStamp {
@@ -45,46 +70,18 @@ export interface DecodedCommand {
   readonly command: Command;
 }
 
-/** The bytes are no command of a version known here. Stored entries are checksummed: this means a newer writer, and the replica stops. */
-export class CommandFormatError extends Error {
-  override readonly name = 'CommandFormatError';
-}
-
 /** Encodes with an empty stamp. Keys are 1 to 65,535 bytes here (the front allows `limits.keyBytesMax`). */
 export function encodeCommand(command: Command, dedup?: Dedup): Buffer {
-  const dedupBytes = dedup === undefined ? 0 : 1 + dedup.idempotencyKey.length + dedupDigestBytes;
-  const keyAt = commandHeaderBytes + dedupBytes + 4;
-  const contentType = command.type === 'put' ? command.contentType : '';
-  const contentTypeBytes = command.type === 'put' ? Buffer.byteLength(contentType) : 0;
-  const valueBytes = command.type === 'put' ? command.value.length : 0;
-  const valueAt = keyAt + command.key.length + (command.type === 'put' ? 2 + contentTypeBytes : 0);
-  const body = Buffer.allocUnsafe(valueAt + valueBytes);
+  const headBytes = commandHeaderBytes + (dedup === undefined ? 0 : dedupBytes(dedup));
+  const body = Buffer.allocUnsafe(headBytes + commandBytes(command));
   body.fill(0, 0, commandHeaderBytes);
   body[0] = commandVersion;
   if (dedup !== undefined) {
     body[1] = dedupFlag;
-    writeDedup(body, dedup);
+    writeDedup(body, commandHeaderBytes, dedup);
   }
-  body[keyAt - 4] = Operation[command.type];
-  body[keyAt - 3] = 0;
-  body.writeUInt16BE(command.key.length, keyAt - 2);
-  body.set(command.key, keyAt);
-  if (command.type === 'put') {
-    body.writeUInt16BE(contentTypeBytes, keyAt + command.key.length);
-    body.write(contentType, keyAt + command.key.length + 2);
-    body.set(command.value, valueAt);
-  }
+  writeCommand(body, headBytes, command);
   return body;
-}
-
-function writeDedup(body: Buffer, dedup: Dedup): void {
-  const { idempotencyKey, digest } = dedup;
-  if (idempotencyKey.length < 1 || idempotencyKey.length > 128 || digest.length !== dedupDigestBytes) {
-    throw new CommandFormatError('an idempotency key has 1 to 128 characters and a digest 16 bytes');
-  }
-  body[commandHeaderBytes] = idempotencyKey.length;
-  body.write(idempotencyKey, commandHeaderBytes + 1, 'latin1');
-  body.set(digest, commandHeaderBytes + 1 + idempotencyKey.length);
 }
 
 /** Writes the leader's part into the header, in place. Done once, before the body is handed to Raft; never afterwards. */
@@ -94,65 +91,233 @@ export function stampCommand(body: Buffer, stamp: CommandStamp): void {
   body.writeUInt32BE(stamp.incarnation, 16);
 }
 
-/** Decodes; key and value are views of `body`. Throws CommandFormatError for anything that `encodeCommand` does not write. */
+/** The log time in an encoded command. */
+export function stampedTime(body: Uint8Array): number {
+  return readU64(asBuffer(body), 4);
+}
+
+/** Decodes; keys and values are views of `body`. Throws CommandFormatError for anything that `encodeCommand` does not write. */
 export function decodeCommand(body: Buffer): DecodedCommand {
   const version = body.length > 0 ? body[0] : undefined;
   if (version !== commandVersion) {
     throw new CommandFormatError(`command version ${version ?? 'missing'}: this node knows ${commandVersion}`);
   }
-  try {
-    return decodeVersion1(body);
-  } catch (error) {
-    if (error instanceof RangeError) throw new CommandFormatError(`truncated command: ${error.message}`);
-    throw error;
-  }
+  const reader = new ByteReader(body, 1);
+  const flags = reader.u8();
+  if (flags > dedupFlag || reader.u16() !== 0) throw new CommandFormatError('unknown command flags');
+  const stamp = { logTime: reader.u64(), rangeEpoch: reader.u32(), incarnation: reader.u32() };
+  const dedup = flags === dedupFlag ? readDedup(reader) : undefined;
+  if (flags === dedupFlag && dedup === undefined) throw new CommandFormatError('an empty idempotency key');
+  return { stamp, dedup, command: readCommand(reader) };
 }
 
-function decodeVersion1(body: Buffer): DecodedCommand {
-  const flags = body.readUInt8(1);
-  if (flags > dedupFlag || body.readUInt16BE(2) !== 0) throw new CommandFormatError('unknown command flags');
-  const stamp = { logTime: readU64(body, 4), rangeEpoch: body.readUInt32BE(12), incarnation: body.readUInt32BE(16) };
-  let at = commandHeaderBytes;
-  let dedup: Dedup | undefined;
-  if (flags === dedupFlag) {
-    const length = body.readUInt8(at);
-    const digestAt = at + 1 + length;
-    if (length < 1 || length > 128) throw new CommandFormatError(`idempotency key of ${length} characters`);
-    dedup = {
-      idempotencyKey: slice(body, at + 1, digestAt).toString('latin1'),
-      digest: slice(body, digestAt, digestAt + dedupDigestBytes),
-    };
-    at = digestAt + dedupDigestBytes;
+/** The names under which the results of an encoded command will be kept; mostly none. Decodes no more than it must. */
+export function requestNames(body: Buffer): readonly RequestName[] {
+  if (body[1] === dedupFlag) {
+    const dedup = readDedup(new ByteReader(body, commandHeaderBytes));
+    return dedup === undefined ? [] : [dedup.name];
   }
-  const operation = body.readUInt8(at);
-  if (body.readUInt8(at + 1) !== 0) throw new CommandFormatError('unknown operation flags');
-  const keyEnd = at + 4 + body.readUInt16BE(at + 2);
-  const key = slice(body, at + 4, keyEnd);
-  return { stamp, dedup, command: decodeOperation(body, operation, key, keyEnd) };
+  if (body[commandHeaderBytes] !== CompoundCode.batch) return [];
+  const reader = new ByteReader(body, commandHeaderBytes + 2);
+  const names: RequestName[] = [];
+  while (!reader.isAtEnd()) {
+    const dedup = readDedup(reader);
+    if (dedup !== undefined) names.push(dedup.name);
+    reader.bytes(reader.u32());
+  }
+  return names;
 }
 
-function decodeOperation(body: Buffer, operation: number, key: Buffer, keyEnd: number): Command {
-  if (key.length === 0) throw new CommandFormatError('empty key');
-  const known = operation as (typeof Operation)[keyof typeof Operation];
-  switch (known) {
-    case Operation.put: {
-      const valueAt = keyEnd + 2 + body.readUInt16BE(keyEnd);
-      const contentType = slice(body, keyEnd + 2, valueAt).toString();
-      return { type: 'put', key, contentType, value: body.subarray(valueAt) };
+function commandBytes(command: Command): number {
+  switch (command.type) {
+    case 'put':
+    case 'delete':
+      return operationBytes(command);
+    case 'batch':
+      return command.items.reduce(
+        (bytes, { operation, dedup }) =>
+          bytes + (dedup === undefined ? 1 : dedupBytes(dedup)) + 4 + operationBytes(operation),
+        2,
+      );
+    case 'transaction': {
+      const { compare, then, otherwise } = command;
+      const compared = compare.reduce((bytes, comparison) => bytes + comparisonBytes(comparison), 0);
+      return 2 + 2 + compared + listBytes(then) + listBytes(otherwise);
     }
-    case Operation.delete:
-      if (keyEnd !== body.length) throw new CommandFormatError('bytes after a delete');
-      return { type: 'delete', key };
-    default:
-      return (known satisfies never, unknownOperation(operation));
+    case 'sweep': {
+      const due = command.expire.reduce((bytes, { key }) => bytes + versionBytes + 2 + key.length, 0);
+      return command.forget.reduce((bytes, { name }) => bytes + 8 + 1 + name.length, 2 + 2 + due + 2);
+    }
   }
 }
 
-function unknownOperation(operation: number): never {
-  throw new CommandFormatError(`operation ${operation} is not known here`);
+function writeCommand(body: Buffer, at: number, command: Command): void {
+  if (command.type === 'put' || command.type === 'delete') {
+    writeOperation(body, at, command);
+    return;
+  }
+  body[at] = CompoundCode[command.type];
+  body[at + 1] = 0;
+  if (command.type === 'batch') writeBatch(body, at + 2, command);
+  else if (command.type === 'transaction') writeTransaction(body, at + 2, command);
+  else writeSweep(body, at + 2, command);
 }
 
-function slice(body: Buffer, from: number, to: number): Buffer {
-  if (to > body.length) throw new CommandFormatError(`truncated command: ${to} bytes wanted, ${body.length} there`);
-  return body.subarray(from, to);
+function readCommand(reader: ByteReader): Command {
+  const code = reader.peek();
+  if (code === OperationCode.put || code === OperationCode.delete) return readOperation(reader) as Command;
+  reader.u8();
+  if (reader.u8() !== 0) throw new CommandFormatError('unknown operation flags');
+  const known = code as (typeof CompoundCode)[keyof typeof CompoundCode];
+  switch (known) {
+    case CompoundCode.batch:
+      return readBatch(reader);
+    case CompoundCode.transaction:
+      return readTransaction(reader);
+    case CompoundCode.sweep:
+      return readSweep(reader);
+    default:
+      return (known satisfies never, unknownOperation(code));
+  }
+}
+
+function writeBatch(body: Buffer, from: number, { items }: BatchCommand): void {
+  let at = from;
+  for (const { operation, dedup } of items) {
+    if (dedup === undefined) body[at++] = 0;
+    else at = writeDedup(body, at, dedup);
+    at = writeSized(body, at, operation);
+  }
+}
+
+function readBatch(reader: ByteReader): BatchCommand {
+  const items: BatchItem[] = [];
+  while (!reader.isAtEnd()) {
+    const dedup = readDedup(reader);
+    items.push({ dedup, operation: readSized(reader) });
+  }
+  return { type: 'batch', items };
+}
+
+function writeTransaction(body: Buffer, from: number, { compare, then, otherwise }: TransactionCommand): void {
+  let at = body.writeUInt16BE(compare.length, from);
+  for (const comparison of compare) at = writeComparison(body, at, comparison);
+  for (const operations of [then, otherwise]) {
+    at = body.writeUInt16BE(operations.length, at);
+    for (const operation of operations) at = writeSized(body, at, operation);
+  }
+}
+
+function readTransaction(reader: ByteReader): TransactionCommand {
+  const compare = Array.from({ length: reader.u16() }, () => readComparison(reader));
+  const then = Array.from({ length: reader.u16() }, () => readSized(reader));
+  const otherwise = Array.from({ length: reader.u16() }, () => readSized(reader));
+  reader.end('a transaction');
+  return { type: 'transaction', compare, then, otherwise };
+}
+
+function writeSweep(body: Buffer, from: number, { expire, forget }: SweepCommand): void {
+  let at = body.writeUInt16BE(expire.length, from);
+  for (const { key, version } of expire) {
+    at = body.writeUInt16BE(key.length, writeVersion(body, at, version));
+    body.set(key, at);
+    at += key.length;
+  }
+  at = body.writeUInt16BE(forget.length, at);
+  for (const { name, at: rememberedAt } of forget) {
+    writeU64(body, rememberedAt, at);
+    at = writeName(body, at + 8, name);
+  }
+}
+
+function readSweep(reader: ByteReader): SweepCommand {
+  const expire = Array.from({ length: reader.u16() }, () => {
+    const version = readVersion(reader);
+    return { version, key: reader.bytes(reader.u16()) };
+  });
+  const forget = Array.from({ length: reader.u16() }, () => {
+    const at = reader.u64();
+    return { at, name: reader.bytes(reader.u8()) };
+  });
+  reader.end('a sweep');
+  return { type: 'sweep', expire, forget };
+}
+
+function comparisonBytes({ key, revision, version, value }: Comparison): number {
+  const compared = (revision === undefined ? 0 : 8) + (version === undefined ? 0 : versionBytes);
+  return 1 + 2 + key.length + compared + (value === undefined ? 0 : 4 + value.length);
+}
+
+function writeComparison(body: Buffer, from: number, comparison: Comparison): number {
+  const { key, exists, revision, version, value } = comparison;
+  body[from] =
+    (exists === undefined ? 0 : exists ? Compared.exists : Compared.existsNot) |
+    (revision === undefined ? 0 : Compared.revision) |
+    (version === undefined ? 0 : Compared.version) |
+    (value === undefined ? 0 : Compared.value);
+  let at = body.writeUInt16BE(key.length, from + 1);
+  body.set(key, at);
+  at += key.length;
+  if (revision !== undefined) {
+    writeU64(body, revision, at);
+    at += 8;
+  }
+  if (version !== undefined) at = writeVersion(body, at, version);
+  if (value === undefined) return at;
+  at = body.writeUInt32BE(value.length, at);
+  body.set(value, at);
+  return at + value.length;
+}
+
+function readComparison(reader: ByteReader): Comparison {
+  const which = reader.u8();
+  if ((which & ~knownCompared) !== 0) throw new CommandFormatError('an unknown comparison');
+  const key = reader.bytes(reader.u16());
+  const exists = which & Compared.exists ? true : which & Compared.existsNot ? false : undefined;
+  const revision = which & Compared.revision ? reader.u64() : undefined;
+  const version = which & Compared.version ? readVersion(reader) : undefined;
+  const value = which & Compared.value ? reader.bytes(reader.u32()) : undefined;
+  return { key, exists, revision, version, value };
+}
+
+function listBytes(operations: readonly Operation[]): number {
+  return operations.reduce((bytes, operation) => bytes + 4 + operationBytes(operation), 2);
+}
+
+function writeSized(body: Buffer, at: number, operation: Operation): number {
+  const end = writeOperation(body, at + 4, operation);
+  body.writeUInt32BE(end - at - 4, at);
+  return end;
+}
+
+function readSized(reader: ByteReader): Operation {
+  return readOperation(new ByteReader(reader.bytes(reader.u32())));
+}
+
+function dedupBytes({ name }: Dedup): number {
+  return 1 + name.length + dedupDigestBytes;
+}
+
+function writeDedup(body: Buffer, at: number, { name, digest }: Dedup): number {
+  if (name.length < 1 || digest.length !== dedupDigestBytes) {
+    throw new CommandFormatError(`a request's name has at least one byte, and its digest ${dedupDigestBytes}`);
+  }
+  const digestAt = writeName(body, at, name);
+  body.set(digest, digestAt);
+  return digestAt + dedupDigestBytes;
+}
+
+function writeName(body: Buffer, at: number, name: Uint8Array): number {
+  if (name.length > requestNameBytesMax) {
+    throw new CommandFormatError(`a request's name has at most ${requestNameBytesMax} bytes`);
+  }
+  body[at] = name.length;
+  body.set(name, at + 1);
+  return at + 1 + name.length;
+}
+
+/** Undefined for a name of no length. */
+function readDedup(reader: ByteReader): Dedup | undefined {
+  const name = reader.bytes(reader.u8());
+  return name.length === 0 ? undefined : { name, digest: reader.bytes(dedupDigestBytes) };
 }

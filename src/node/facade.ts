@@ -46,6 +46,10 @@ export class Facade implements NodeFacade {
     return this.#options.clock.monotonicMs();
   }
 
+  wallMs(): number {
+    return this.#options.clock.wallMs();
+  }
+
   execute(request: KvRequest, options: RequestOptions): Promise<KvOutcome> {
     if (this.#shuttingDown) return Promise.resolve({ type: 'shutting_down' });
     return this.#options.router.execute(request, options);
@@ -53,6 +57,10 @@ export class Facade implements NodeFacade {
 
   locate(key: Uint8Array): KeyLocation {
     return locateKey(this.#options.map, key, (partition) => this.#leader(partition));
+  }
+
+  partitions(): readonly PartitionId[] {
+    return this.#options.map.partitions.map(({ id }) => id);
   }
 
   nodeAddress(nodeId: NodeId): string | undefined {

@@ -8,7 +8,7 @@ import type { Clock, LeaderHint, NodeId, PartitionId, Storage, Transport } from 
 import { Replica } from '../replica/replica.ts';
 import type { PartitionMap } from '../cluster/partition-map.ts';
 import type {
-  KvRequest,
+  LeaderRequest,
   LocalLeaderships,
   LocalOutcome,
   LocalReplicas,
@@ -16,6 +16,7 @@ import type {
   PartitionDescriptor,
   Readiness,
   ReplicaStatus,
+  StaleValue,
 } from '../cluster/types.ts';
 import { planted } from '../planted.ts';
 import { DriveLoop } from './drive-loop.ts';
@@ -197,7 +198,11 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     return this.#hosted.leader(partition);
   }
 
-  execute(partition: PartitionId, request: KvRequest, deadlineAt: number): Promise<LocalOutcome> {
+  staleRead(partition: PartitionId, key: Uint8Array): StaleValue | undefined {
+    return this.#hosted.staleRead(partition, key);
+  }
+
+  execute(partition: PartitionId, request: LeaderRequest, deadlineAt: number): Promise<LocalOutcome> {
     return this.#hosted.execute(partition, request, deadlineAt);
   }
 
@@ -292,7 +297,8 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
       transport,
       clock,
       random,
-      limits: { ...config.raft, pendingBytesMax: config.storage.pendingBytesMax },
+      limits: { ...config.raft, ...config.state, pendingBytesMax: config.storage.pendingBytesMax },
+      onFailure: this.#options.onFailure,
       campaignsFirst: partition.preferredLeader === nodeId,
       wake: () => this.#loop.wake(replica),
       onLeader: (hint) => this.#leaderChanged(partition.id, hint),

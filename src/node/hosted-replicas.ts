@@ -4,7 +4,7 @@ import type { Message, RaftStatus } from '../raft/types.ts';
 import type { LeaderHint, NodeId, PartitionId } from '../replica/ports.ts';
 import type { ReplicaOutcome } from '../replica/options.ts';
 import type { Replica } from '../replica/replica.ts';
-import type { KvRequest, LocalOutcome, LocalReplicas, ReplicaStatus } from '../cluster/types.ts';
+import type { LeaderRequest, LocalOutcome, LocalReplicas, ReplicaStatus, StaleValue } from '../cluster/types.ts';
 
 export class HostedReplicas implements LocalReplicas {
   readonly #nodeId: NodeId;
@@ -42,13 +42,22 @@ export class HostedReplicas implements LocalReplicas {
     return this.#replicas.get(partition)?.leader();
   }
 
-  execute(partition: PartitionId, request: KvRequest, deadlineAt: number): Promise<LocalOutcome> {
+  staleRead(partition: PartitionId, key: Uint8Array): StaleValue | undefined {
+    const replica = this.#replicas.get(partition);
+    const found = replica?.removed === false ? replica.staleRead(key) : undefined;
+    if (replica === undefined || found === undefined) return undefined;
+    const { term, ...value } = found;
+    return { type: 'stale_value', origin: this.#origin(replica, term), ...value };
+  }
+
+  execute(partition: PartitionId, request: LeaderRequest, deadlineAt: number): Promise<LocalOutcome> {
     const replica = this.#replicas.get(partition);
     if (replica === undefined) return Promise.resolve({ type: 'not_leader', partition, hint: undefined });
     return new Promise((resolve) => {
       const answer = (outcome: ReplicaOutcome) => resolve(this.#local(replica, outcome));
-      if (request.type === 'read') replica.read(request.key, deadlineAt, answer);
-      else replica.propose(request.body, deadlineAt, answer);
+      if (request.type === 'write') replica.propose(request.body, deadlineAt, answer);
+      else if (request.type === 'read') replica.read({ type: 'key', key: request.key }, deadlineAt, answer);
+      else replica.read(request, deadlineAt, answer);
     });
   }
 
@@ -58,19 +67,23 @@ export class HostedReplicas implements LocalReplicas {
 
   #local(replica: Replica, outcome: ReplicaOutcome): LocalOutcome {
     const { partition } = replica;
-    switch (outcome.type) {
+    const { type } = outcome;
+    switch (type) {
       case 'value':
-        return { type: 'value', origin: this.#origin(replica, outcome.term), record: outcome.record };
+        return { type, origin: this.#origin(replica, outcome.term), record: outcome.record, logTime: outcome.logTime };
+      case 'values':
+        return { type, origin: this.#origin(replica, outcome.term), page: outcome.page, logTime: outcome.logTime };
       case 'result': {
-        const { result, term } = outcome;
+        const { result, term, logTime, replayed } = outcome;
         // The range moved on before the command was applied: nothing was changed, and the newer map knows whom to ask.
         if (result.type === 'wrong_epoch') return { type: 'not_leader', partition, hint: undefined };
-        return { type: 'done', origin: this.#origin(replica, term), result };
+        return { type: 'done', origin: this.#origin(replica, term), result, logTime, replayed };
       }
       case 'not_leader':
         return { type: 'not_leader', partition, hint: replica.leader() };
       case 'overloaded':
       case 'unknown':
+      case 'in_progress':
         return { type: outcome.type, partition, detail: outcome.detail };
       default:
         return unreachable(outcome);

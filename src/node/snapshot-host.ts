@@ -1,6 +1,8 @@
 /** Snapshots between this node and others: which replica needs one, which is sent one, and what is kept for them. */
 import type { Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
+import { requestNameBytesMax } from '../kv/command.ts';
+import { resultBytesMax } from '../kv/machine.ts';
 import { encodeConfiguration } from '../raft/configuration.ts';
 import type { LogIndex } from '../raft/types.ts';
 import { foundingConfiguration } from '../replica/founding.ts';
@@ -24,6 +26,9 @@ export interface SnapshotHostOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
+/** Space and time, before a name. */
+const timedPrefixBytes = 9;
+
 /** What a record takes in a chunk beside key, value and content type, and the chunk itself: generous. */
 const overheadBytes = 1024;
 
@@ -35,7 +40,10 @@ export class SnapshotHost {
   constructor(options: SnapshotHostOptions) {
     const { config, map, storage, transport, clock } = options;
     const { keyBytesMax, valueBytesMax, contentTypeBytesMax } = config.limits;
-    const recordBytesMax = keyBytesMax + valueBytesMax + contentTypeBytesMax + overheadBytes;
+    const nameBytesMax = Math.max(keyBytesMax, requestNameBytesMax) + timedPrefixBytes;
+    // A value, or the result of a transaction.
+    const contentBytesMax = Math.max(valueBytesMax + contentTypeBytesMax, resultBytesMax);
+    const recordBytesMax = nameBytesMax + contentBytesMax + overheadBytes;
     this.#options = options;
     this.#sender = new SnapshotSender({
       clock,
@@ -49,7 +57,7 @@ export class SnapshotHost {
       clock,
       limits: {
         ...config.snapshots,
-        keyBytesMax,
+        nameBytesMax,
         recordsBytesMax: config.snapshots.chunkBytes + recordBytesMax,
       },
       storage,

@@ -149,6 +149,8 @@ export function answerVote(member: Member, request: VoteRequest, granted: boolea
     to: request.from,
     term: hardState.currentTerm,
     granted,
+    timeTerm: 0 as Term,
+    logTime: 0,
   };
   if (planted('vote-before-durable')) member.messages.push(response);
   else sendWhenDurable(member, response, 0 as LogIndex);

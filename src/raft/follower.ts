@@ -55,9 +55,9 @@ export function handleHeartbeat(member: Member, heartbeat: Heartbeat): void {
   if (wasGone || !maybeFollowIntoSilence(member, heartbeat)) answerHeartbeat(member, heartbeat);
 }
 
-function answerHeartbeat(member: Member, { from: to, readRound }: Heartbeat): void {
+function answerHeartbeat(member: Member, { from: to, readRound, logTime }: Heartbeat): void {
   const { replicaId: from, hardState } = member;
-  const response = { type: 'HeartbeatResponse', from, to, term: hardState.currentTerm, readRound } as const;
+  const response = { type: 'HeartbeatResponse', from, to, term: hardState.currentTerm, readRound, logTime } as const;
   sendWhenDurable(member, response, 0 as LogIndex);
 }
 

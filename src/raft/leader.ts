@@ -56,6 +56,15 @@ export function readIndex(member: Member, role: Leader, context: number): void {
   else role.reads.addEarly(context);
 }
 
+/**
+ * All that anybody has committed so far lies at or below it, if a quorum still follows this leader (thesis 6.4): its own no-op
+ * stands behind whatever earlier leaders committed, of which it may not know yet how much that is.
+ */
+export function committedBound(member: Member, role: Leader): LogIndex {
+  if (planted('fresh-before-noop')) return member.commitIndex;
+  return Math.max(member.commitIndex, role.termStartIndex) as LogIndex;
+}
+
 export function tickLeader(member: Member, role: Leader): void {
   member.durability.tick();
   // A leader that can't write is none: the others may have gone on without its disk, but clients wait for it.
@@ -109,6 +118,9 @@ export function flushLeader(member: Member, role: Leader): void {
   }
 }
 
+/** What the replica writes into a heartbeat on its way out. */
+const unstamped = { logTime: 0, freshIndex: 0 as LogIndex, freshTime: 0 };
+
 function broadcastHeartbeat(
   member: Member,
   role: Leader,
@@ -120,7 +132,7 @@ function broadcastHeartbeat(
     const { matchIndex, held } = progressOf(role, to);
     if (held) continue;
     const leaderCommit = Math.min(commitIndex, matchIndex) as LogIndex;
-    messages.push({ type: 'Heartbeat', from, to, term, leaderCommit, readRound, logTime: 0, quiesce });
+    messages.push({ type: 'Heartbeat', from, to, term, leaderCommit, readRound, ...unstamped, quiesce });
   }
 }
 

@@ -26,6 +26,7 @@ import { Invariants } from './invariants.ts';
 import {
   advanceCommit,
   changeConfiguration,
+  committedBound,
   flushLeader,
   handleAppendEntriesResponse,
   handleHeartbeatResponse,
@@ -116,6 +117,11 @@ export class Raft implements RaftCore {
     readIndex(this.#member, role, context);
     wake(this.#member);
     return true;
+  }
+
+  committedBound(): LogIndex | undefined {
+    const { role } = this.#member;
+    return role.name === 'leader' ? committedBound(this.#member, role) : undefined;
   }
 
   hasReady(): boolean {

@@ -112,6 +112,9 @@ export interface VoteRequest extends Envelope {
 export interface VoteResponse extends Envelope {
   readonly type: 'VoteResponse';
   readonly granted: boolean;
+  /** Opaque to the core, which sends 0: see `replica/log-clock.ts`. */
+  readonly timeTerm: Term;
+  readonly logTime: number;
 }
 
 export interface AppendEntriesRequest extends Envelope {
@@ -141,6 +144,9 @@ export interface Heartbeat extends Envelope {
   readonly readRound: number;
   /** Milliseconds of log time. Opaque to the core, which sends 0; the replica writes it on the way out and reads it on the way in. */
   readonly logTime: number;
+  /** As opaque, sent as 0: see `replica/freshness.ts`. */
+  readonly freshIndex: LogIndex;
+  readonly freshTime: number;
   /** The leader falls silent behind this: a follower that holds nothing above `leaderCommit` stops its election timer. */
   readonly quiesce: boolean;
 }
@@ -149,6 +155,8 @@ export interface Heartbeat extends Envelope {
 export interface HeartbeatResponse extends Envelope {
   readonly type: 'HeartbeatResponse';
   readonly readRound: number;
+  /** That of the heartbeat. */
+  readonly logTime: number;
 }
 
 /** Leadership transfer (thesis 3.10): the receiver campaigns at once, without pre-vote. Sent once its log is the leader's. */
@@ -341,6 +349,8 @@ export interface RaftCore {
   propose(kind: EntryKind, body: Uint8Array): ProposeResult;
   /** False when this is no leader (then nothing is remembered). `context` grows with each call. */
   readIndex(context: number): boolean;
+  /** On a leader: all that anybody has committed so far lies at or below it, if a quorum confirms later that it still led now. */
+  committedBound(): LogIndex | undefined;
   hasReady(): boolean;
   ready(): Ready;
   /** What `persist` names is durable. Returns the replies that may go now: none when a later term or truncation has overtaken it. */

@@ -1,12 +1,20 @@
 /** What a replica is made of, and what comes of what it is asked. */
-import type { CommandResult, ValueRecord } from '../kv/types.ts';
+import type { CommandResult, RangePage, ValueRecord } from '../kv/types.ts';
 import type { LogIndex, RaftLimits, ReplicaId, Term } from '../raft/types.ts';
 import type { CompactionLimits } from './compaction.ts';
+import type { SweepLimits } from './sweeper.ts';
 import type { Clock, LeaderHint, PartitionId, ReplicaDescriptor, Storage, Transport } from './ports.ts';
 
-export interface ReplicaLimits extends RaftLimits, CompactionLimits {
+export interface ReplicaLimits extends RaftLimits, CompactionLimits, SweepLimits {
+  /** A sweep that was not applied within this time is given up, and what it names is looked for anew. */
+  readonly sweepTimeoutMs: number;
+  /** Results kept for repeats beyond which new requests with an idempotency key are refused. */
+  readonly idempotencyEntriesMax: number;
+  readonly tickMs: number;
   readonly mailboxMessagesMax: number;
   readonly pendingRequestsMax: number;
+  /** Ranges that are being read from storage; more are refused. */
+  readonly rangeReadsMax: number;
   readonly readiesPerTurnMax: number;
   /** Staged and not yet durable bytes of the whole node above which proposals are refused. */
   readonly pendingBytesMax: number;
@@ -36,6 +44,8 @@ export interface ReplicaOptions {
   readonly onSnapshotDue: (due: SnapshotDue) => void;
   /** Where the oldest snapshot of the partition that is being sent ends: the log is kept from there on. */
   readonly pinnedIndex: (partition: PartitionId) => LogIndex | undefined;
+  /** Something broke below that is no answer to anybody: the node has to stop. */
+  readonly onFailure: (error: unknown) => void;
   /** A committed configuration has left this replica out. */
   readonly onRemoved: () => void;
 }
@@ -47,13 +57,44 @@ export interface SnapshotDue {
   readonly term: Term;
 }
 
-/** What came of a request on this replica. All but `unknown` and the two answers mean: certainly not applied. */
+/** What came of a request on this replica. All but `unknown`, `in_progress` and the three answers mean: certainly not applied. */
 export type ReplicaOutcome =
-  | { readonly type: 'value'; readonly term: number; readonly record: ValueRecord | undefined }
-  | { readonly type: 'result'; readonly term: number; readonly result: CommandResult }
+  | {
+      readonly type: 'value';
+      readonly term: number;
+      readonly record: ValueRecord | undefined;
+      /** Of the answer, ms. */
+      readonly logTime: number;
+    }
+  | {
+      readonly type: 'values';
+      readonly term: number;
+      readonly page: RangePage;
+      readonly logTime: number;
+    }
+  | {
+      readonly type: 'result';
+      readonly term: number;
+      readonly result: CommandResult;
+      readonly replayed: boolean;
+      readonly logTime: number;
+    }
   | { readonly type: 'not_leader' }
   | { readonly type: 'overloaded'; readonly detail: string }
-  | { readonly type: 'unknown'; readonly detail: string };
+  | { readonly type: 'unknown'; readonly detail: string }
+  /** As `unknown`, of a repeat: the request that it repeats is under way here. */
+  | { readonly type: 'in_progress'; readonly detail: string };
+
+/** What a replica read of its own state. */
+export interface StaleRead {
+  readonly term: number;
+  readonly record: ValueRecord | undefined;
+  readonly logTime: number;
+  /** Everything that was committed so long ago is in it, ms. */
+  readonly stalenessMs: number;
+  /** It has not heard of a leader since it started: the age is by wall clocks, and of no use to whoever needs to be sure. */
+  readonly estimated: boolean;
+}
 
 /**
  * Of a transfer of leadership: `given_up` means that certainly nothing comes of it. `in_doubt`: the target was told to take

@@ -1,4 +1,5 @@
 /** Who waits for an answer: proposals by their place in the log, reads by the round that confirms them. */
+import type { KeyRange } from '../kv/types.ts';
 import type { LogIndex, Term } from '../raft/types.ts';
 
 export interface Waiting<Outcome> {
@@ -70,8 +71,12 @@ export class PendingProposals<Outcome> {
   }
 }
 
+/** What is read: a key, or a range of them. */
+export type ReadQuery =
+  { readonly type: 'key'; readonly key: Uint8Array } | { readonly type: 'range'; readonly range: KeyRange };
+
 export interface WaitingRead<Outcome> extends Waiting<Outcome> {
-  readonly key: Uint8Array;
+  readonly query: ReadQuery;
 }
 
 /** Reads: first gathered, then all of a turn share one ReadIndex context, then they wait for apply. */

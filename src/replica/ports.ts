@@ -1,6 +1,6 @@
 /** What a replica needs of the world, as types: storage, transport, clock. The real ones and the simulated ones pass the same contract suites. */
 import type { Entry, HardState, LogIndex, LogReader, Message, ReplicaId, SnapshotPoint, Term } from '../raft/types.ts';
-import type { MachineState, StateReader, StateWrite } from '../kv/types.ts';
+import type { DueKey, KeyRange, MachineState, RangePage, RememberedAt, StateReader, StateWrite } from '../kv/types.ts';
 
 declare const brand: unique symbol;
 
@@ -94,6 +94,34 @@ export interface SnapshotChunk {
   readonly done: boolean;
 }
 
+/** A place in an order by time: behind all that have an earlier time, and behind those of this time with a lower name. */
+export interface TimePlace {
+  /** Log time, ms. */
+  readonly at: number;
+  readonly name: Uint8Array;
+}
+
+export interface TimeRange {
+  readonly after: TimePlace | undefined;
+  /** Log time, ms; up to and with it. */
+  readonly through: number;
+  /** So many at most. */
+  readonly limit: number;
+}
+
+/** Keys with `from` <= key < `to`, by their bytes; without `to` there is no upper end. */
+export interface ValueRange extends KeyRange {
+  /** Log time, ms: what was due by then is named apart. 0 for nothing. */
+  readonly dueBy: number;
+  /** So many of those at most, 1 and up. */
+  readonly dueMax: number;
+}
+
+export interface ValuePage extends RangePage {
+  /** What lies between the values and is due. */
+  readonly due: readonly DueKey[];
+}
+
 /**
  * Durable storage of one node, all its groups together.
  *
@@ -125,6 +153,15 @@ export interface Storage {
   /** Sees what was staged, durable or not. */
   state(partition: PartitionId): StateReader;
   appendLog(write: LogWrite, onDurable: () => void): void;
+  /**
+   * Keys by the time at which they are due, oldest first: those of the state as it is when this resolves, and perhaps some that
+   * were changed while it read. Rejects when the storage fails or closes.
+   */
+  dueKeys(partition: PartitionId, range: TimeRange): Promise<readonly DueKey[]>;
+  /** Values in the order of their keys, as they are when it is called, staged ones too. Rejects when the storage fails or closes. */
+  values(partition: PartitionId, range: ValueRange): Promise<ValuePage>;
+  /** Results that are kept for repeats by the time at which they were, likewise. */
+  rememberedResults(partition: PartitionId, range: TimeRange): Promise<readonly RememberedAt[]>;
   /** Applied changes; until they are durable they are read from memory. `configuration`: a configuration entry was applied. */
   stageState(
     partition: PartitionId,

@@ -11,6 +11,7 @@ import type {
   Configuration,
   ConfigurationChange,
   Entry,
+  Heartbeat,
   Leadership,
   LogIndex,
   Message,
@@ -21,18 +22,24 @@ import type {
   Term,
   TransferResult,
 } from '../raft/types.ts';
-import { applyCommand, applyNoop } from '../kv/machine.ts';
-import { stampCommand } from '../kv/command.ts';
-import type { CommandResult, MachineState, StateReader } from '../kv/types.ts';
+import { applyCommand, applyNoop, type Applied } from '../kv/machine.ts';
+import { commandHeaderBytes, decodeCommand, stampCommand } from '../kv/command.ts';
+import { conditionsHold } from '../kv/conditions.ts';
+import { isDue, type MachineState, type StateReader } from '../kv/types.ts';
 import { assert, unreachable } from '../assert.ts';
+import { planted } from '../planted.ts';
 import { compactionPoint } from './compaction.ts';
+import { Freshness } from './freshness.ts';
 import { EarlyCampaign } from './early-campaign.ts';
 import { configurationOf } from './founding.ts';
-import { LogClock } from './log-clock.ts';
+import { LogClock, type TermTime } from './log-clock.ts';
 import { LogSizes } from './log-sizes.ts';
 import { MemberHosts } from './member-hosts.ts';
-import type { ReplicaOptions, ReplicaOutcome, TransferStanding } from './options.ts';
-import { PendingProposals, PendingReads } from './pending.ts';
+import type { ReplicaOptions, ReplicaOutcome, StaleRead, TransferStanding } from './options.ts';
+import { Sweeper } from './sweeper.ts';
+import { NamedRequests } from './named-requests.ts';
+import { PendingProposals, PendingReads, type ReadQuery } from './pending.ts';
+import { ReadAnswers } from './read-answers.ts';
 import type { LeaderHint, NodeId, PartitionId, Storage, StoredConfiguration } from './ports.ts';
 import type { SnapshotId } from './snapshot-messages.ts';
 import type { SnapshotWanted } from './snapshot-receiver.ts';
@@ -52,13 +59,17 @@ interface Proposed {
 export type Heir =
   { readonly type: 'heir'; readonly nodeId: NodeId } | { readonly type: 'nobody_now' } | { readonly type: 'nobody' };
 
+function timeOf({ appliedTerm, logTime }: MachineState): TermTime {
+  return { timeTerm: appliedTerm as Term, logTime };
+}
+
 const notLeader: ReplicaOutcome = { type: 'not_leader' };
 
 export class Replica {
   readonly #options: ReplicaOptions;
   readonly #raft: Raft;
   readonly #state: StateReader;
-  readonly #logClock: LogClock;
+  #logClock: LogClock;
   readonly #hosts: MemberHosts;
   #machineState: MachineState;
   #leadership: Leadership;
@@ -83,6 +94,10 @@ export class Replica {
 
   readonly #pending = new PendingProposals<ReplicaOutcome>();
   readonly #reads = new PendingReads<ReplicaOutcome>();
+  readonly #sweeper: Sweeper;
+  readonly #named: NamedRequests;
+  readonly #answers: ReadAnswers;
+  readonly #freshness: Freshness;
 
   constructor(options: ReplicaOptions) {
     const { partition, storage, self, members, clock } = options;
@@ -91,7 +106,8 @@ export class Replica {
     const recovered = storage.group(partition);
     this.#machineState = recovered.machineState;
     this.#state = storage.state(partition);
-    this.#logClock = new LogClock(clock, recovered.machineState.logTime);
+    this.#logClock = new LogClock(clock, timeOf(recovered.machineState));
+    this.#logClock.storedIn(storage.log(partition), recovered.machineState.appliedIndex);
     this.#raft = new Raft({
       replicaId: self.replicaId,
       configuration: configurationOf(recovered.configuration, members),
@@ -112,6 +128,30 @@ export class Replica {
     });
     const { firstIndex, lastIndex } = this.#raft.status();
     this.#sizes = new LogSizes({ firstIndex, lastIndex, bytes: recovered.logBytes });
+    this.#named = new NamedRequests({
+      state: this.#state,
+      kept: () => this.#machineState.remembered,
+      limits: options.limits,
+    });
+    this.#sweeper = new Sweeper({
+      partition,
+      storage,
+      clock,
+      limits: options.limits,
+      propose: (body, answer) => this.propose(body, clock.monotonicMs() + options.limits.sweepTimeoutMs, answer),
+      onFailure: options.onFailure,
+    });
+    this.#freshness = new Freshness(self.replicaId);
+    this.#answers = new ReadAnswers({
+      partition,
+      state: this.#state,
+      storage,
+      clock,
+      now: () => this.#logClock.now(),
+      limits: options.limits,
+      term: () => this.#leadership.term,
+      propose: (body, deadlineAt, answer) => this.propose(body, deadlineAt, answer),
+    });
     this.#leadership = { role: 'follower', term: recovered.hardState.currentTerm, leader: noReplica };
   }
 
@@ -224,7 +264,8 @@ export class Replica {
 
   tick(): void {
     // A silent group costs nothing, unless somebody waits for an answer by a deadline.
-    if (this.#raft.quiesced && this.#pending.size === 0 && this.#reads.size === 0) return;
+    const isIdle = this.#raft.quiesced && this.#pending.size === 0 && this.#reads.size === 0;
+    if (isIdle && !this.#sweepsNow()) return;
     this.#ticks += 1;
     this.#options.wake();
   }
@@ -242,19 +283,52 @@ export class Replica {
     if (storage.pendingBytes() > limits.pendingBytesMax) {
       return answer({ type: 'overloaded', detail: `more than ${limits.pendingBytesMax} bytes wait for the disk` });
     }
-    this.#proposals.push({ body, deadlineAt, answer });
+    if (planted('condition-before-log')) {
+      const { command } = decodeCommand(body);
+      const current = command.type === 'put' ? this.#state.header(command.key) : undefined;
+      if (command.type === 'put' && !conditionsHold(command.conditions, current)) {
+        const result = { type: 'condition_failed', current } as const;
+        const { term } = this.#leadership;
+        return answer({ type: 'result', term, result, replayed: false, logTime: this.#logClock.now() });
+      }
+    }
+    const waiting = this.#named.admit(body, { deadlineAt, answer });
+    if ('refused' in waiting) return answer({ type: 'overloaded', detail: waiting.refused });
+    this.#proposals.push({ body, ...waiting });
     this.#options.wake();
   }
 
   /** A linearizable read; `answer` is called exactly once, by `deadlineAt` (give or take a tick). */
-  read(key: Uint8Array, deadlineAt: number, answer: (outcome: ReplicaOutcome) => void): void {
+  read(query: ReadQuery, deadlineAt: number, answer: (outcome: ReplicaOutcome) => void): void {
     if (this.#leadership.role !== 'leader') return answer(notLeader);
     if (this.#reads.size >= this.#options.limits.pendingRequestsMax) {
       const detail = `${this.#options.limits.pendingRequestsMax} reads already wait for this partition`;
       return answer({ type: 'overloaded', detail });
     }
-    this.#reads.add({ key, deadlineAt, answer });
+    this.#reads.add({ query, deadlineAt, answer });
     this.#options.wake();
+  }
+
+  /** A read of what is here now, whoever leads. Undefined when this replica never had anything: it may have just come. */
+  staleRead(key: Uint8Array): StaleRead | undefined {
+    const { appliedIndex, logTime: appliedAt } = this.#machineState;
+    if (appliedIndex === 0 || this.#stopped) return undefined;
+    // In silence nobody tells it how fresh it is: the next reader will know more.
+    if (this.#raft.quiesced) {
+      this.#raft.wake();
+      this.#options.wake();
+    }
+    const logTime = this.#logClock.now();
+    const record = this.#state.get(key);
+    const freshAt = this.#freshness.freshAt(appliedIndex);
+    return {
+      term: this.#leadership.term,
+      record: record === undefined || isDue(record, logTime) ? undefined : record,
+      logTime,
+      // Log time begins as wall time, and stands still while no replica runs.
+      stalenessMs: Math.max(0, freshAt === undefined ? this.#options.clock.wallMs() - appliedAt : logTime - freshAt),
+      estimated: freshAt === undefined,
+    };
   }
 
   get removed(): boolean {
@@ -322,6 +396,7 @@ export class Replica {
     this.#stopped = true;
     for (const { done } of this.#installs.splice(0)) done('stopped');
     this.#earlyCampaign.cancel();
+    this.#sweeper.stop();
     for (const proposal of this.#proposals) proposal.answer(notLeader);
     this.#proposals = [];
     for (const waiting of this.#pending.drain()) {
@@ -334,7 +409,7 @@ export class Replica {
     const messages = this.#messages;
     this.#messages = [];
     for (const message of messages) {
-      if (message.type === 'Heartbeat') this.#logClock.observe(message.logTime);
+      this.#observe(message);
       this.#raft.step(message);
     }
     for (const replica of this.#snapshotsEnded.splice(0)) this.#raft.snapshotEnded(replica);
@@ -347,14 +422,16 @@ export class Replica {
     // After the messages: what a leader sent before it died does not bring it back.
     for (const nodeId of this.#gone.splice(0)) this.#earlyCampaign.leaderGone(this.#membersOn(nodeId));
     this.#earlyCampaign.maybeCampaign();
-    for (; this.#ticks > 0; this.#ticks -= 1) this.#tick();
+    // Before the ticks: a group that has work does not fall silent.
     this.#takeProposals();
+    for (; this.#ticks > 0; this.#ticks -= 1) this.#tick();
     this.#sealReads();
   }
 
   #tick(): void {
     this.#raft.tick();
     this.#maybeCompact();
+    if (this.#sweepsNow()) this.#sweeper.sweep(this.#machineState, this.#logClock.now());
     if (this.#campaignsNow()) this.#raft.campaign();
     const now = this.#options.clock.monotonicMs();
     for (const waiting of this.#pending.expire(now)) {
@@ -362,6 +439,10 @@ export class Replica {
     }
     // Nothing has happened for a read that was not answered: it may be asked again anywhere.
     for (const read of this.#reads.expire(now)) read.answer(notLeader);
+  }
+
+  #sweepsNow(): boolean {
+    return this.#leadership.role === 'leader' && this.#sweeper.isDue(this.#machineState, this.#logClock.now());
   }
 
   /** Asks again at every tick, as peers may only just be starting; but an election under way is left its time. */
@@ -389,6 +470,8 @@ export class Replica {
     const stamp = { logTime: this.#logClock.now(), rangeEpoch: epoch, incarnation };
     for (const { body, deadlineAt, answer } of proposals) {
       stampCommand(body, stamp);
+      // The name's first byte: each replica that leads has names of its own.
+      if (body[1] === 1 && planted('dedup-by-node')) body[commandHeaderBytes + 1] = this.replicaId & 0xff;
       const proposed = this.#raft.propose(EntryKind.command, body);
       switch (proposed.type) {
         case 'appended': {
@@ -423,14 +506,39 @@ export class Replica {
     for (const message of messages) {
       const to = this.#hosts.hostOf(message.to);
       if (to === undefined) continue; // a stranger that was forgotten again
-      const stamped = message.type === 'Heartbeat' ? { ...message, logTime: this.#logClock.now() } : message;
-      transport.send(to, partition, stamped);
+      transport.send(to, partition, this.#stamped(message));
+    }
+  }
+
+  /** What members tell each other beside Raft. */
+  #stamped(message: Message): Message {
+    if (message.type === 'VoteResponse') return { ...message, ...this.#logClock.reading() };
+    return message.type === 'Heartbeat' ? this.#stampedHeartbeat(message) : message;
+  }
+
+  #stampedHeartbeat(heartbeat: Heartbeat): Heartbeat {
+    const logTime = this.#logClock.now();
+    const { configuration } = this.#raft.configuration;
+    return { ...heartbeat, logTime, ...this.#freshness.heartbeat(logTime, this.#raft.committedBound(), configuration) };
+  }
+
+  #observe(message: Message): void {
+    if (message.type === 'VoteResponse') {
+      this.#logClock.follow(message);
+    } else if (message.type === 'Heartbeat') {
+      this.#logClock.follow({ timeTerm: message.term, logTime: message.logTime });
+      this.#freshness.heard(message);
+    } else if (message.type === 'HeartbeatResponse') {
+      const { role, term } = this.#leadership;
+      if (role !== 'leader' || message.term !== term) return;
+      this.#freshness.heartbeatAnswered(message.from, message.logTime, this.#raft.configuration.configuration);
     }
   }
 
   #persist(persist: Persist | undefined): void {
     if (persist === undefined) return;
     this.#sizes.written(persist);
+    this.#logClock.stored(persist.entries);
     const { storage, partition, wake } = this.#options;
     const { install, hardState, truncateFrom, entries, compactThrough } = persist;
     const installed = install === undefined ? undefined : this.#onInstalled;
@@ -448,7 +556,8 @@ export class Replica {
   #install({ request, machineState, done }: Installing): void {
     if (this.#raft.installSnapshot(request) === 'not_needed') return done('not_needed');
     this.#machineState = machineState;
-    this.#logClock.observe(machineState.logTime);
+    this.#logClock.applied(timeOf(machineState));
+    this.#sweeper.installed();
     this.#onInstalled = () => done('installed');
     // Committed or replaced, here it can't be told any more.
     for (const waiting of this.#pending.takeUpTo(request.index)) {
@@ -480,8 +589,8 @@ export class Replica {
 
   #applyCommand(entry: Entry): void {
     const applied = applyCommand({ epoch: this.#options.epoch }, this.#state, this.#machineState, entry);
-    this.#logClock.observe(applied.state.logTime);
-    this.#stage(applied.writes, applied.state, entry, applied.result);
+    this.#logClock.applied(timeOf(applied.state));
+    this.#stage(applied.writes, applied.state, entry, applied);
   }
 
   /** A term's no-op, or a configuration, which Raft itself has acted upon: the state keeps it for the time after the log. */
@@ -496,17 +605,19 @@ export class Replica {
     writes: Parameters<Storage['stageState']>[1],
     state: MachineState,
     entry: Entry,
-    result: CommandResult | undefined,
+    applied: Pick<Applied, 'result' | 'replayed'> | undefined,
     configuration?: StoredConfiguration,
   ): void {
     assert(entry.index === this.#machineState.appliedIndex + 1, 'entries are applied one after the other, each once');
     this.#machineState = state;
     this.#options.storage.stageState(this.#options.partition, writes, state, configuration);
+    this.#sweeper.applied(writes);
     const settled = this.#pending.settle(entry.index, entry.term);
     if (settled === undefined) return;
     // Committed means: durable on a majority. Another leader's entry in this place means that ours never will be.
-    if (!settled.own || result === undefined) settled.waiting.answer(notLeader);
-    else settled.waiting.answer({ type: 'result', term: entry.term, result });
+    if (!settled.own || applied === undefined) return settled.waiting.answer(notLeader);
+    const { result, replayed } = applied;
+    settled.waiting.answer({ type: 'result', term: entry.term, result, replayed, logTime: this.#logClock.now() });
   }
 
   #settleReads(confirmed: readonly ReadState[], refused: readonly number[]): void {
@@ -516,10 +627,7 @@ export class Replica {
 
   /** ReadIndex, last step: leadership was confirmed after the read came, and everything committed before it is applied. */
   #answerReads(): void {
-    const reads = this.#reads.takeAnswerable(this.#machineState.appliedIndex);
-    for (const { key, answer } of reads) {
-      answer({ type: 'value', term: this.#leadership.term, record: this.#state.get(key) });
-    }
+    for (const read of this.#reads.takeAnswerable(this.#machineState.appliedIndex)) this.#answers.answer(read);
   }
 
   #membersOn(nodeId: NodeId): readonly ReplicaId[] {
@@ -528,6 +636,11 @@ export class Replica {
 
   #changeLeadership(leadership: Leadership): void {
     this.#leadership = leadership;
+    this.#freshness.leadershipChanged();
+    if (leadership.role === 'leader' && planted('ttl-reset-at-leader-change')) {
+      this.#logClock = new LogClock(this.#options.clock, timeOf(this.#machineState));
+    }
+    if (leadership.role === 'leader') this.#logClock.lead(leadership.term);
     if (leadership.leader !== noReplica) this.#leaderSeen = true;
     this.#options.onLeader(this.leader());
   }

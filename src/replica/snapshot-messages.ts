@@ -83,35 +83,35 @@ export function decodeBegin(payload: unknown): SnapshotBegin | undefined {
   if (!isCount(snapshotTerm) || snapshotTerm > payload.term) return undefined;
   if (!isCount(configurationIndex) || configurationIndex > payload.index) return undefined;
   if (!isBytes(configuration, configurationBytesMax) || !isMachineState(machineState)) return undefined;
-  const { appliedIndex, appliedTerm, logTime, keys, bytes } = machineState;
+  const { appliedIndex, appliedTerm, logTime, keys, bytes, expiring, remembered } = machineState;
   if (appliedIndex !== payload.index || appliedTerm !== snapshotTerm) return undefined;
   return {
     ...idOf(payload),
     snapshotTerm: snapshotTerm as Term,
     configurationIndex: configurationIndex as LogIndex,
     configuration,
-    machineState: { appliedIndex, appliedTerm, logTime, keys, bytes },
+    machineState: { appliedIndex, appliedTerm, logTime, keys, bytes, expiring, remembered },
   };
 }
 
 export interface ChunkLimits {
-  readonly keyBytesMax: number;
+  readonly nameBytesMax: number;
   readonly recordsBytesMax: number;
 }
 
 export function decodeChunk(payload: unknown, limits: ChunkLimits): SnapshotChunk | undefined {
   if (!isFields(payload) || !isSnapshotId(payload)) return undefined;
   const { sequence, after, last, records } = payload as Fields;
-  if (!isCount(sequence) || !isBytes(last, limits.keyBytesMax)) return undefined;
-  if (after !== null && !isBytes(after, limits.keyBytesMax)) return undefined;
+  if (!isCount(sequence) || !isBytes(last, limits.nameBytesMax)) return undefined;
+  if (after !== null && !isBytes(after, limits.nameBytesMax)) return undefined;
   if (!isBytes(records, limits.recordsBytesMax) || records.length === 0) return undefined;
   return { ...idOf(payload), sequence, after, last, records };
 }
 
-export function decodeEnd(payload: unknown, { keyBytesMax }: ChunkLimits): SnapshotEnd | undefined {
+export function decodeEnd(payload: unknown, { nameBytesMax }: ChunkLimits): SnapshotEnd | undefined {
   if (!isFields(payload) || !isSnapshotId(payload)) return undefined;
   const { last, keys, bytes } = payload as Fields;
-  if (last !== null && !isBytes(last, keyBytesMax)) return undefined;
+  if (last !== null && !isBytes(last, nameBytesMax)) return undefined;
   if (!isCount(keys) || !isCount(bytes)) return undefined;
   return { ...idOf(payload), last, keys, bytes };
 }
@@ -176,5 +176,7 @@ export function idOf({ partition, from, to, term, index }: SnapshotId): Snapshot
 
 function isMachineState(value: unknown): value is MachineState {
   if (!isFields(value)) return false;
-  return ['appliedIndex', 'appliedTerm', 'logTime', 'keys', 'bytes'].every((field) => isCount(value[field]));
+  return ['appliedIndex', 'appliedTerm', 'logTime', 'keys', 'bytes', 'expiring', 'remembered'].every((field) =>
+    isCount(value[field]),
+  );
 }

@@ -64,6 +64,18 @@ export function observedStorage(
     group: (partition) => storage.group(partition),
     log: (partition) => storage.log(partition),
     state: (partition) => storage.state(partition),
+    dueKeys: (partition, range) => {
+      scheduler.promisesMove();
+      return storage.dueKeys(partition, range);
+    },
+    values: (partition, range) => {
+      scheduler.promisesMove();
+      return storage.values(partition, range);
+    },
+    rememberedResults: (partition, range) => {
+      scheduler.promisesMove();
+      return storage.rememberedResults(partition, range);
+    },
     appendLog: (write, onDurable) => {
       const key = keyOf(write.partition);
       if (write.compactThrough !== undefined) judge.stateDurable(key, storage.durableAppliedIndex(write.partition));

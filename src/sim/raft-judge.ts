@@ -16,6 +16,7 @@
  * - `applied uncommitted`, `commit quorum` (5.3, 5.4.2, 6): committed is what a quorum of the leader's configuration
  *   holds durably, up to an entry of the leader's own term.
  * - `commit index`: a leader's commit index never goes back; a heartbeat's is durable at its receiver (raft/README.md).
+ * - `freshness`: a heartbeat's word on what was committed by which time holds (replica/freshness.ts).
  * - `durable term and vote`, `durable log` (figure 2): what was announced as durable survives every crash.
  * - `recovered state`: a disk holds all that was announced and the first few of the writes that were not, and no machine
  *   state that its log does not cover, nor a log that begins beyond its machine state.

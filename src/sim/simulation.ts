@@ -9,6 +9,7 @@ import type { NodeId, PartitionId } from '../replica/ports.ts';
 import { SimDisk } from './disk.ts';
 import { FaultInjector } from './fault-injector.ts';
 import { livenessBoundMs, livenessMs } from './liveness-bound.ts';
+import { LogClockJudge } from './log-clock-judge.ts';
 import { MemberChanges } from './member-changes.ts';
 import { Network } from './network.ts';
 import { Random } from './random.ts';
@@ -17,6 +18,7 @@ import { Scheduler } from './scheduler.ts';
 import { SimNode } from './sim-node.ts';
 import { drawSwarm, type FaultKind, type Swarm } from './swarm.ts';
 import { Trace } from './trace.ts';
+import { TransactionJudge } from './transaction-judge.ts';
 import { Violation } from './violation.ts';
 import { Workload } from './workload.ts';
 import type { World } from './world.ts';
@@ -152,9 +154,16 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     everyMs: swarm.memberChangeEveryMs,
   });
   judge.onElected = (partition) => changes.elected(partition);
-  const workload = new Workload({ scheduler, trace, random: new Random(seed, 'clients'), nodes, map, swarm });
-  /** Whoever needs a snapshot in the end has to wait for as long as the drawn rate makes it take. */
-  const slowestTransferMs = (1000 * recordBytes * (swarm.hotKeys + swarm.coldKeys)) / swarm.snapshotBytesPerSecondMax;
+  const transactions = new TransactionJudge();
+  const restarted = (): boolean => nodes.some(({ starts }) => starts > 1);
+  const logClock = new LogClockJudge(swarm.clockDrift, restarted);
+  const random = new Random(seed, 'clients');
+  const workload = new Workload({ scheduler, trace, random, nodes, map, swarm, transactions, logClock, violated });
+  /** Whoever needs a snapshot in the end has to wait for as long as the drawn rate makes it take: keys, and results kept for repeats. */
+  const slowestTransferMs = (): number => {
+    const records = swarm.hotKeys + swarm.coldKeys + workload.operations.length;
+    return (1000 * recordBytes * records) / swarm.snapshotBytesPerSecondMax;
+  };
   const calm = { operations: 0, unknown: 0 };
   const stopped = (): boolean => violation !== undefined;
   const run = (ms: number): Promise<void> => scheduler.runUntil(scheduler.now() + ms, stopped);
@@ -229,8 +238,10 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     const keys = new Set(workload.operations.map(({ key }) => key));
     for (const key of keys) {
       const ask = (): void =>
-        workload.once('last', { op: 'get', key }, ({ outcome }) => {
-          if (outcome !== 'ok' && !stopped()) ask();
+        workload.once('last', { op: 'get', key }, ({ outcome, output }) => {
+          if (outcome === 'ok')
+            transactions.ended(key, output !== null && 'value' in output ? output.value : undefined);
+          else if (!stopped()) ask();
         });
       ask();
     }
@@ -245,7 +256,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     for (let waitedMs = 0; ; waitedMs += 100) {
       const difference = firstDifference();
       if (difference === undefined || stopped()) return;
-      if (waitedMs > liveMs() + slowestTransferMs) throw difference;
+      if (waitedMs > liveMs() + slowestTransferMs()) throw difference;
       await run(100);
     }
   }

@@ -65,7 +65,24 @@ export interface Swarm {
   readonly quiesceTicks: number;
   /** Between two changes of some group's members on average, ms; 0 for none. */
   readonly memberChangeEveryMs: number;
+  /** Of the operations: how many of them are or have what. */
+  readonly data: DataShares;
   readonly seconds: number;
+}
+
+/** Shares, 0 to 1. */
+export interface DataShares {
+  /** Writes with a condition. */
+  readonly conditional: number;
+  /** Puts with a time to live. */
+  readonly timed: number;
+  /** Writes with an idempotency key. */
+  readonly named: number;
+  /** Operations that come with others in one command. */
+  readonly batched: number;
+  readonly transacted: number;
+  /** Between two scans of some keys on average, ms; 0 for none. */
+  readonly scanEveryMs: number;
 }
 
 export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm {
@@ -117,8 +134,22 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
     snapshotBytesPerSecondMax: Math.floor(random.magnitude(1024, 1024 * 1024)),
     quiesceTicks: random.pick([0, 1, 3, 5, 20]),
     memberChangeEveryMs: random.chance(0.8) ? random.magnitude(200, 5000) : 0,
+    data: drawData(random),
     seconds: 60,
     ...overrides,
+  };
+}
+
+/** Some worlds do without: what is plain must hold in them as well. */
+function drawData(random: Random): DataShares {
+  const share = (most: number): number => (random.chance(0.7) ? random.between(0, most) : 0);
+  return {
+    conditional: share(0.5),
+    timed: share(0.4),
+    named: share(0.5),
+    batched: share(0.15),
+    transacted: share(0.25),
+    scanEveryMs: random.chance(0.7) ? random.magnitude(500, 10_000) : 0,
   };
 }
 

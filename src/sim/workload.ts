@@ -4,16 +4,20 @@
  */
 import { keyHash } from '../cluster/hash.ts';
 import type { PartitionMap } from '../cluster/partition-map.ts';
-import type { KvOutcome, KvRequest } from '../cluster/types.ts';
 import type { Operation } from '../history/types.ts';
-import { encodeCommand } from '../kv/command.ts';
-import type { NodeId } from '../replica/ports.ts';
+import { remember, toldBy, toldNothing, type Answered, type Told } from './answers.ts';
+import { Attempt, type Settled } from './attempt.ts';
+import type { LogClockJudge } from './log-clock-judge.ts';
 import type { Random } from './random.ts';
+import { Requests, type Asked } from './requests.ts';
+import { Scans } from './scans.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SimNode } from './sim-node.ts';
 import { drawSpell, spellsAround, type Spell } from './spell.ts';
 import type { Swarm } from './swarm.ts';
 import type { Trace } from './trace.ts';
+import type { TransactionJudge } from './transaction-judge.ts';
+import { Violation } from './violation.ts';
 
 export interface WorkloadOptions {
   readonly scheduler: Scheduler;
@@ -22,19 +26,20 @@ export interface WorkloadOptions {
   readonly nodes: readonly SimNode[];
   readonly map: PartitionMap;
   readonly swarm: Swarm;
+  readonly transactions: TransactionJudge;
+  readonly logClock: LogClockJudge;
+  readonly violated: (error: unknown) => void;
 }
 
-/** A client waits this much longer than it asked the node to, then takes the answer for lost. */
-const patienceMs = 300;
-const retryPauseMs = 40;
-const redirectsMax = 3;
 /** So few that what is read has mostly been written a moment ago. */
 const keysTurnedToMax = 6;
-/** Between a client and a node, one way. */
-const wayMsMin = 0.05;
-const wayMsMax = 0.5;
-
-type Settled = Pick<Operation, 'output' | 'outcome'>;
+/** How many of those that were answered under an idempotency key are asked again all the same, and after how long. */
+const repeatShare = 0.4;
+const repeatAfterMs = 1500;
+/** How many of the keys with a time to live are put anew about when they are due, as sweeps set out, ms before and after. */
+const renewShare = 0.5;
+const renewBeforeMs = 10;
+const renewAfterMs = 60;
 
 export class Workload {
   readonly operations: Operation[] = [];
@@ -43,9 +48,10 @@ export class Workload {
   readonly #options: WorkloadOptions;
   readonly #hotKeys: readonly string[];
   readonly #coldKeys: readonly string[];
+  readonly #requests: Requests;
+  readonly #scans: Scans;
   #stopped = false;
   #stamp = 0;
-  #values = 0;
   #waiting = 0;
   /** The one in force, and those that follow it. */
   #spells: readonly Spell<SimNode>[] = [];
@@ -54,15 +60,28 @@ export class Workload {
     this.#options = options;
     this.#hotKeys = numbered('hot', options.swarm.hotKeys);
     this.#coldKeys = numbered('cold', options.swarm.coldKeys);
+    const { random, swarm, map } = options;
+    const keys = [...this.#hotKeys, ...this.#coldKeys];
+    this.#requests = new Requests(random, swarm, map, keys);
+    this.#scans = new Scans({
+      ...options,
+      keys: this.#hotKeys,
+      everyMs: swarm.data.scanEveryMs,
+      timeoutMs: swarm.requestTimeoutMs,
+      now: () => this.#now(),
+      done: (operations) => this.operations.push(...operations),
+    });
   }
 
   start(): void {
     const { swarm } = this.#options;
     for (let client = 1; client <= swarm.clients; client += 1) this.#think(client);
+    this.#scans.start();
   }
 
   /** No client begins another operation. */
   stop(): void {
+    this.#scans.stop();
     this.#stopped = true;
   }
 
@@ -82,7 +101,9 @@ export class Workload {
 
   /** One operation beside the clients' own; `done` hears what came of it. */
   once(process: string, request: Pick<Operation, 'op' | 'key'>, done: (operation: Operation) => void): void {
-    this.#begin(process, { ...request, nodes: this.#options.nodes }, done);
+    this.#begin(process, this.#requests.plain(request.op, request.key), this.#options.nodes, ([operation]) => {
+      if (operation !== undefined) done(operation);
+    });
   }
 
   #think(client: number): void {
@@ -90,9 +111,10 @@ export class Workload {
     scheduler.after(random.exponential(swarm.thinkMs), () => {
       if (this.#stopped) return;
       const { keys, nodes, reads } = this.#currentSpell();
-      const op = reads ? 'get' : this.#drawOperation();
-      this.#begin(`c${client}`, { op, key: this.#drawKey(keys), nodes }, (operation) => {
-        this.onSettled(operation);
+      const key = this.#drawKey(keys);
+      const asked = reads ? this.#requests.plain('get', key) : this.#requests.draw(this.#drawOperation(), key);
+      this.#begin(`c${client}`, asked, nodes, (operations) => {
+        operations.forEach(this.onSettled);
         this.#think(client);
       });
     });
@@ -123,32 +145,95 @@ export class Workload {
 
   #begin(
     process: string,
-    { op, key, nodes }: Pick<Operation, 'op' | 'key'> & Pick<WorkloadOptions, 'nodes'>,
-    done: (operation: Operation) => void,
+    asked: Asked,
+    nodes: WorkloadOptions['nodes'],
+    done: (operations: readonly Operation[]) => void,
   ): void {
-    const { scheduler, trace, swarm } = this.#options;
-    let input: string | null = null;
-    if (op === 'put') {
-      this.#values += 1;
-      input = `v${this.#values}`;
-    }
+    const { trace } = this.#options;
     const call = this.#now();
+    trace.note(() => `${process} ${wordsOf(asked)}`);
+    this.#attempt(asked, nodes, (settled) => {
+      const returned = this.#now();
+      const told = this.#told(asked, settled, call, returned);
+      const operations = told.map(({ part, ...rest }): Operation => ({
+        process,
+        ...part,
+        call,
+        return: returned,
+        ...rest,
+      }));
+      for (const { op, key, outcome, output } of operations) {
+        trace.text(`${process}${op}${key}${outcome}${JSON.stringify(output)}`);
+        trace.note(() => `${process} ${op} ${key} ${outcome} ${JSON.stringify(output)}`);
+      }
+      this.operations.push(...operations);
+      if (settled.type === 'answered' && asked.named) this.#maybeRepeat(process, asked, settled.answer, told);
+      for (const { key, ttl } of operations) if (ttl !== undefined) this.#maybeRenew(key, ttl);
+      done(operations);
+    });
+  }
+
+  /** What is put as the old value is being taken out must stay. */
+  #maybeRenew(key: string, ttl: number): void {
+    const { scheduler, random, nodes } = this.#options;
+    if (!random.chance(renewShare)) return;
+    scheduler.after(Math.max(0, ttl + random.between(-renewBeforeMs, renewAfterMs)), () => {
+      if (this.#stopped) return;
+      this.#begin('renewing', this.#requests.plain('put', key), nodes, () => undefined);
+    });
+  }
+
+  #attempt(asked: Asked, nodes: WorkloadOptions['nodes'], settle: (settled: Settled) => void): void {
+    const { scheduler, random, nodes: all, swarm } = this.#options;
     this.#waiting += 1;
-    trace.note(() => `${process} ${op} ${key}${input === null ? '' : ` = ${input}`}`);
-    const attempt = new Attempt(
-      this.#options,
-      { op, key, input, nodes },
-      scheduler.now() + swarm.requestTimeoutMs,
-      (settled) => {
-        this.#waiting -= 1;
-        const operation: Operation = { process, op, key, input, call, return: this.#now(), ...settled };
-        this.operations.push(operation);
-        trace.text(`${process}${op}${key}${operation.outcome}${JSON.stringify(operation.output)}`);
-        trace.note(() => `${process} ${op} ${key} ${operation.outcome} ${JSON.stringify(operation.output)}`);
-        done(operation);
-      },
-    );
-    attempt.go(undefined, 0);
+    const options = { scheduler, random, nodes: all, timeoutMs: swarm.requestTimeoutMs };
+    new Attempt(options, asked, nodes, (settled) => {
+      this.#waiting -= 1;
+      settle(settled);
+    }).go(undefined, 0);
+  }
+
+  #told(asked: Asked, settled: Settled, from: number, to: number): readonly Told[] {
+    const { transactions, logClock, violated } = this.#options;
+    const told = settled.type === 'answered' ? toldBy(asked, settled.answer) : toldNothing(asked, settled.type);
+    try {
+      if (settled.type === 'answered') {
+        const { answer } = settled;
+        remember(this.#requests, asked, answer);
+        logClock.told(answer.origin.partition, { logTime: answer.logTime, from, to, written: answer.type === 'done' });
+      }
+      transactions.settled(asked, told);
+    } catch (violation) {
+      violated(violation);
+    }
+    return told;
+  }
+
+  /** As after an answer that was lost on its way: whoever asks again is told the same, and nothing is done. */
+  #maybeRepeat(process: string, asked: Asked, first: Answered, told: readonly Told[]): void {
+    const { scheduler, random, nodes, trace, violated } = this.#options;
+    if (!random.chance(repeatShare)) return;
+    scheduler.after(random.exponential(repeatAfterMs), () => {
+      if (this.#stopped) return;
+      trace.note(() => `${process} again: ${wordsOf(asked)}`);
+      this.#attempt(asked, nodes, (settled) => {
+        if (settled.type !== 'answered') return;
+        const { answer } = settled;
+        const [before, after] = [outputs(told), outputs(toldBy(asked, answer))];
+        trace.text(after);
+        // In a batch each operation has a name of its own, and the command has none.
+        const isReplayed = asked.what === 'batch' || (answer.type === 'done' && answer.replayed);
+        if (before === after && isReplayed) return;
+        const how = isReplayed ? `the answer ${after}` : `a new answer, ${after}`;
+        violated(
+          new Violation(
+            'exactly once',
+            `${wordsOf(asked)} came to ${before} and asked again to ${how}`,
+            first.origin.partition,
+          ),
+        );
+      });
+    });
   }
 
   /** Ms of virtual time, and always a little later than the one before, so that no two of them are equal. */
@@ -158,131 +243,19 @@ export class Workload {
   }
 }
 
-/** One operation on its way: through one node after the other, until it is settled. */
-class Attempt {
-  readonly #options: WorkloadOptions;
-  readonly #request: Pick<Operation, 'op' | 'key' | 'input'>;
-  readonly #deadlineAt: number;
-  readonly #settle: (settled: Settled) => void;
-  /** Those that its client knows of. */
-  #nodes: readonly SimNode[];
-  #settled = false;
-  /** Counts the nodes asked, so that the answer of an earlier one is told from that of the last. */
-  #asked = 0;
-
-  constructor(
-    options: WorkloadOptions,
-    { nodes, ...request }: Pick<Operation, 'op' | 'key' | 'input'> & Pick<WorkloadOptions, 'nodes'>,
-    deadlineAt: number,
-    settle: (settled: Settled) => void,
-  ) {
-    this.#options = options;
-    this.#request = request;
-    this.#nodes = nodes;
-    this.#deadlineAt = deadlineAt;
-    this.#settle = settle;
-  }
-
-  /** Asks `to`, or any of its nodes. */
-  go(to: NodeId | undefined, redirects: number): void {
-    const { scheduler, random, nodes } = this.#options;
-    const node = nodes.find((candidate) => candidate.nodeId === to) ?? random.pick(this.#nodes);
-    this.#asked += 1;
-    const asked = this.#asked;
-    scheduler.after(random.between(wayMsMin, wayMsMax), () => {
-      const facade = node.facade();
-      const leftMs = this.#deadlineAt - scheduler.now();
-      if (leftMs <= 0) return this.#finish({ output: null, outcome: 'failed' });
-      // Nobody listens there: certainly nothing was done. It asks around.
-      if (facade === undefined) {
-        this.#nodes = nodes;
-        return this.#again();
-      }
-      const lost = (): void => {
-        if (this.#asked === asked) this.#lost();
-      };
-      const forget = node.onEnd(lost);
-      const giveUp = scheduler.after(leftMs + patienceMs, () => {
-        forget();
-        lost();
-      });
-      node.run(() => {
-        const options = {
-          route: random.chance(0.5) ? ('forward' as const) : ('redirect' as const),
-          deadlineAt: facade.nowMs() + leftMs,
-          hops: 0,
-        };
-        void node.execute(this.#encode(), options).then((outcome) => {
-          scheduler.after(random.between(wayMsMin, wayMsMax), () => {
-            forget();
-            giveUp();
-            if (!this.#settled && this.#asked === asked) this.#answered(outcome, redirects);
-          });
-        });
-      });
-    });
-  }
-
-  #encode(): KvRequest {
-    const { op, input } = this.#request;
-    const key = Buffer.from(this.#request.key);
-    if (op === 'get') return { type: 'read', key };
-    if (op === 'delete') return { type: 'write', key, body: encodeCommand({ type: 'delete', key }) };
-    const value = Buffer.from(input ?? '');
-    return { type: 'write', key, body: encodeCommand({ type: 'put', key, value, contentType: 'text/plain' }) };
-  }
-
-  #answered(outcome: KvOutcome, redirects: number): void {
-    switch (outcome.type) {
-      case 'value': {
-        const { record } = outcome;
-        const output =
-          record === undefined ? null : { value: Buffer.from(record.value).toString(), revision: record.revision };
-        return this.#finish({ output, outcome: 'ok' });
-      }
-      case 'done':
-        return this.#finish({ output: writeOutput(outcome.result), outcome: 'ok' });
-      case 'unknown':
-        return this.#lost();
-      case 'not_leader':
-        if (redirects < redirectsMax) return this.go(outcome.hint.nodeId, redirects + 1);
-        return this.#again();
-      default:
-        return this.#again();
-    }
-  }
-
-  #again(): void {
-    const { scheduler, random } = this.#options;
-    this.#asked += 1;
-    scheduler.after(random.between(retryPauseMs / 2, retryPauseMs * 2), () => {
-      if (!this.#settled) this.go(undefined, 0);
-    });
-  }
-
-  /** No answer will come: a read did nothing, a write may have, or may yet. */
-  #lost(): void {
-    this.#finish({ output: null, outcome: this.#request.op === 'get' ? 'failed' : 'unknown' });
-  }
-
-  #finish(settled: Settled): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    this.#settle(settled);
-  }
-}
-
 function numbered(name: string, count: number): readonly string[] {
   return Array.from({ length: count }, (_, index) => `${name}-${index + 1}`);
 }
 
-function writeOutput(result: Extract<KvOutcome, { type: 'done' }>['result']): Operation['output'] {
-  switch (result.type) {
-    case 'put':
-      return { created: result.created, revision: result.revision };
-    case 'deleted':
-      return { deleted: true };
-    case 'not_found':
-      return { deleted: false };
-  }
+function wordsOf({ what, parts }: Asked): string {
+  const words = parts.map(
+    ({ op, key, input, condition, ttl }) =>
+      `${op} ${key}${input === null ? '' : ` = ${input}`}${condition === undefined ? '' : ` if ${condition.revision}`}` +
+      (ttl === undefined ? '' : ` for ${ttl} ms`),
+  );
+  return what === 'single' ? words.join('') : `${what}: ${words.join(', ')}`;
+}
+
+function outputs(told: readonly Told[]): string {
+  return JSON.stringify(told.map(({ output }) => output));
 }

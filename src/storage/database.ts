@@ -42,6 +42,8 @@ export interface ScanRange {
   readonly to: Buffer;
   readonly reverse?: boolean;
   readonly limit?: number;
+  /** So many are read ahead, if the database wishes: about as many as will be taken. What is read and not taken costs as much. */
+  readonly atOnce?: number;
   /** True: values are not wanted and may come out empty. */
   readonly keysOnly?: boolean;
 }

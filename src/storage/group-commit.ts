@@ -1,7 +1,7 @@
 import { assert } from '../assert.ts';
 import { planted } from '../planted.ts';
 import type { StorageConfig } from '../config.ts';
-import type { MachineState, StateReader, StateWrite } from '../kv/types.ts';
+import type { DueKey, MachineState, RememberedAt, StateReader, StateWrite } from '../kv/types.ts';
 import { noReplica, type HardState, type LogIndex, type LogReader, type ReplicaId } from '../raft/types.ts';
 import type {
   Clock,
@@ -13,6 +13,9 @@ import type {
   StateSnapshot,
   Storage,
   StoredConfiguration,
+  TimeRange,
+  ValuePage,
+  ValueRange,
 } from '../replica/ports.ts';
 import { BatchSequence, recoverSequence, type RecoveredSequence } from './batch-sequence.ts';
 import { CommitQueue, type Queued } from './commit-queue.ts';
@@ -77,6 +80,7 @@ export class GroupCommit implements Storage {
   readonly #budget: HeaderCacheBudget;
   readonly #groups = new Map<PartitionId, Group>();
   readonly #snapshots: OpenSnapshots;
+  readonly #reads = new Set<Promise<void>>();
   /** Under way, and whom of their log writes to tell when the storage fails. */
   readonly #destructions = new Set<Promise<void>>();
   readonly #destructionFailed = new Set<(error: unknown) => void>();
@@ -161,6 +165,29 @@ export class GroupCommit implements Storage {
     return this.#group(partition).state;
   }
 
+  dueKeys(partition: PartitionId, range: TimeRange): Promise<readonly DueKey[]> {
+    return this.#reading(this.#group(partition).state.dueKeys(range));
+  }
+
+  values(partition: PartitionId, range: ValueRange): Promise<ValuePage> {
+    return this.#reading(this.#group(partition).state.values(range));
+  }
+
+  rememberedResults(partition: PartitionId, range: TimeRange): Promise<readonly RememberedAt[]> {
+    return this.#reading(this.#group(partition).state.rememberedResults(range));
+  }
+
+  /** The database is not closed before it ends. */
+  #reading<T>(read: Promise<T>): Promise<T> {
+    const ended = read.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#reads.add(ended);
+    void ended.then(() => this.#reads.delete(ended));
+    return read;
+  }
+
   appendLog(write: LogWrite, onDurable: () => void): void {
     if (this.#failed || this.#closing) return;
     const group = this.#group(write.partition);
@@ -237,6 +264,7 @@ export class GroupCommit implements Storage {
     await Promise.allSettled(this.#destructions);
     for (const group of this.#groups.values()) await group.staging.settled();
     await this.#snapshots.close();
+    await Promise.all(this.#reads);
     await Promise.all([this.#options.databases.log.close(), this.#options.databases.state.close()]);
     this.#options.highWater.close();
   }

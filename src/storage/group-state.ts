@@ -1,15 +1,36 @@
 import { asBuffer } from '../bytes.ts';
 import { planted } from '../planted.ts';
-import type { MachineState, RecordHeader, StateReader, StateWrite, ValueRecord } from '../kv/types.ts';
+import type {
+  DueKey,
+  MachineState,
+  RecordHeader,
+  RememberedAt,
+  RememberedResult,
+  RequestName,
+  StateReader,
+  StateWrite,
+  ValueRecord,
+} from '../kv/types.ts';
 import type { LogIndex } from '../raft/types.ts';
-import type { PartitionId, StoredConfiguration } from '../replica/ports.ts';
+import type { PartitionId, StoredConfiguration, TimeRange, ValuePage, ValueRange } from '../replica/ports.ts';
 import type { Database, DatabaseBatch } from './database.ts';
-import { groupKey, RecordKind, valueKey, type Area } from './keys.ts';
+import { groupKey, RecordKind, Space, spaceKey, timedKey, valueKey, type Area } from './keys.ts';
 import { HeaderCache, type HeaderCacheBudget } from './header-cache.ts';
 import { recordOverheadBytes } from './records.ts';
 import type { StoredGroup } from './recovery.ts';
 import { putRecord, type Scratch } from './sealing.ts';
+import {
+  decodeDue,
+  decodeRemembered,
+  decodeRememberedAt,
+  encodeDue,
+  encodeRemembered,
+  encodeRememberedAt,
+  rememberedBytes,
+} from './state-entries.ts';
 import { encodeConfigurationRecord, encodeMachineState, type StagedSnapshot, type StateHead } from './state-records.ts';
+import { readRange, type StagedValue } from './range-read.ts';
+import { readTimeOrder, type TimeOrder } from './time-order.ts';
 import { decodeValue, encodeValue, valueRecordBytes } from './value-record.ts';
 
 /** One `stageState`. Key and value bytes are not copied: nobody writes to them once they are handed over. */
@@ -28,10 +49,10 @@ export interface StagedChange {
   readonly configurationIndex: LogIndex | undefined;
 }
 
-interface OverlayValue {
+interface Overlaid<T> {
   readonly ordinal: number;
-  /** Undefined for a deleted key. */
-  readonly record: ValueRecord | undefined;
+  /** Undefined for what is deleted. */
+  readonly record: T | undefined;
 }
 
 /**
@@ -41,7 +62,8 @@ interface OverlayValue {
 export class GroupState implements StateReader {
   readonly #database: Database;
   readonly #partition: PartitionId;
-  readonly #overlay = new Map<string, OverlayValue>();
+  readonly #overlay = new Map<string, Overlaid<ValueRecord>>();
+  readonly #rememberedOverlay = new Map<string, Overlaid<RememberedResult>>();
   readonly #budget: HeaderCacheBudget;
   #cache: HeaderCache;
   #area: Area;
@@ -100,6 +122,67 @@ export class GroupState implements StateReader {
     return header;
   }
 
+  remembered(name: RequestName): RememberedResult | undefined {
+    const staged = this.#rememberedOverlay.get(overlayKey(name));
+    if (staged !== undefined) return staged.record;
+    if (this.#newestState.remembered === 0) return undefined;
+    const stored = spaceKey(this.#partition, this.#area, Space.remembered, name);
+    const value = this.#database.get(stored);
+    return value === undefined ? undefined : decodeRemembered(stored, value);
+  }
+
+  dueKeys(range: TimeRange): Promise<readonly DueKey[]> {
+    const order: TimeOrder<DueKey> = {
+      ...this.#spaceOf(Space.due),
+      decode: decodeDue,
+      placeOf: ({ key, expiresAt }) => ({ at: expiresAt, name: key }),
+      isLive: ({ key, expiresAt }) => this.header(key)?.expiresAt === expiresAt,
+      staged: () => this.#stagedDue(),
+    };
+    return readTimeOrder(order, range);
+  }
+
+  async values(range: ValueRange): Promise<ValuePage> {
+    const [partition, area] = [this.#partition, this.#area];
+    const staged = [...this.#overlay].map(([name, { record }]): StagedValue => [Buffer.from(name, 'latin1'), record]);
+    // In the same turn as the overlay: between them they are the whole state, and nothing of later.
+    const database = this.#database.snapshot();
+    try {
+      return await readRange({ database, partition, area, staged }, range);
+    } finally {
+      await database.close();
+    }
+  }
+
+  rememberedResults(range: TimeRange): Promise<readonly RememberedAt[]> {
+    const order: TimeOrder<RememberedAt> = {
+      ...this.#spaceOf(Space.rememberedAt),
+      decode: decodeRememberedAt,
+      placeOf: (one) => one,
+      isLive: ({ name, at }) => this.remembered(name)?.at === at,
+      staged: () => this.#stagedResults(),
+    };
+    return readTimeOrder(order, range);
+  }
+
+  #spaceOf(space: Space) {
+    return { database: this.#database, partition: this.#partition, area: this.#area, space };
+  }
+
+  *#stagedDue(): Iterable<DueKey> {
+    for (const [name, { record }] of this.#overlay) {
+      if (record === undefined || record.expiresAt === 0) continue;
+      const { expiresAt, revision, incarnation } = record;
+      yield { key: Buffer.from(name, 'latin1'), expiresAt, revision, incarnation };
+    }
+  }
+
+  *#stagedResults(): Iterable<RememberedAt> {
+    for (const [name, { record }] of this.#rememberedOverlay) {
+      if (record !== undefined) yield { name: Buffer.from(name, 'latin1'), at: record.at };
+    }
+  }
+
   #stored(key: Uint8Array): ValueRecord | undefined {
     const stored = valueKey(this.#partition, this.#area, key);
     const value = this.#database.get(stored);
@@ -114,6 +197,13 @@ export class GroupState implements StateReader {
   ): StagedChange {
     const overlayKeys: string[] = [];
     for (const write of writes) {
+      if (write.type === 'remember' || write.type === 'forget') {
+        const record = write.type === 'remember' ? write.remembered : undefined;
+        const name = overlayKey(write.name);
+        overlayKeys.push(name);
+        this.#rememberedOverlay.set(name, { ordinal, record });
+        continue;
+      }
       const record = write.type === 'put' ? write.record : undefined;
       const name = overlayKey(write.key);
       overlayKeys.push(name);
@@ -134,6 +224,7 @@ export class GroupState implements StateReader {
    */
   install({ machineState, area, configuration }: StagedSnapshot): void {
     this.#overlay.clear();
+    this.#rememberedOverlay.clear();
     this.#cache = new HeaderCache(this.#budget);
     this.#area = area;
     this.#newestState = machineState;
@@ -179,12 +270,12 @@ export class GroupState implements StateReader {
     const overwritten = (newest: number): boolean => newest > change.ordinal && newest <= batchEnd;
     let bytes = 0;
     for (const [position, write] of change.writes.entries()) {
-      if (overwritten(this.#overlay.get(change.overlayKeys[position] ?? '')?.ordinal ?? 0)) continue;
-      if (write.type === 'delete') {
-        batch.delete(valueKey(this.#partition, change.area, write.key));
-        bytes += write.key.length;
+      const name = change.overlayKeys[position] ?? '';
+      if (write.type === 'remember' || write.type === 'forget') {
+        bytes += this.#encodeRemembering(write, change.area, batch, scratch);
       } else {
-        bytes += putRecord(batch, encodeValue(scratch, this.#partition, change.area, write.key, write.record));
+        const isOverwritten = overwritten(this.#overlay.get(name)?.ordinal ?? 0);
+        bytes += this.#encodeValueWrite(write, { area: change.area, isOverwritten }, batch, scratch);
       }
     }
     const { area, configuration, configurationIndex } = change;
@@ -198,10 +289,55 @@ export class GroupState implements StateReader {
     );
   }
 
+  /** With a value goes its place in the order of due times; what it replaces leaves its own, whatever is overwritten later. */
+  #encodeValueWrite(
+    write: Extract<StateWrite, { key: Uint8Array }>,
+    { area, isOverwritten }: { readonly area: Area; readonly isOverwritten: boolean },
+    batch: DatabaseBatch,
+    scratch: Scratch,
+  ): number {
+    const { key, expiresBefore } = write;
+    const expiresAt = write.type === 'put' ? write.record.expiresAt : 0;
+    let bytes = 0;
+    if (expiresBefore !== 0) {
+      batch.delete(timedKey(this.#partition, area, Space.due, expiresBefore, key));
+      bytes += key.length;
+    }
+    if (isOverwritten) return bytes;
+    if (write.type === 'delete') {
+      batch.delete(valueKey(this.#partition, area, key));
+      return bytes + key.length;
+    }
+    bytes += putRecord(batch, encodeValue(scratch, this.#partition, area, key, write.record));
+    if (expiresAt === 0) return bytes;
+    const { revision, incarnation } = write.record;
+    const place = { partition: this.#partition, area };
+    return bytes + putRecord(batch, encodeDue(scratch, place, { key, expiresAt, revision, incarnation }));
+  }
+
+  #encodeRemembering(
+    write: Extract<StateWrite, { name: RequestName }>,
+    area: Area,
+    batch: DatabaseBatch,
+    scratch: Scratch,
+  ): number {
+    const { name } = write;
+    const place = { partition: this.#partition, area };
+    if (write.type === 'remember') {
+      const { remembered } = write;
+      const bytes = putRecord(batch, encodeRemembered(scratch, place, name, remembered));
+      return bytes + putRecord(batch, encodeRememberedAt(scratch, place, name, remembered.at));
+    }
+    batch.delete(spaceKey(this.#partition, area, Space.remembered, name));
+    batch.delete(timedKey(this.#partition, area, Space.rememberedAt, write.at, name));
+    return 2 * name.length;
+  }
+
   /** The database has it now; what was staged again since stays in the overlay. */
   durable(change: StagedChange): void {
-    for (const key of change.overlayKeys) {
-      if (this.#overlay.get(key)?.ordinal === change.ordinal) this.#overlay.delete(key);
+    for (const [position, name] of change.overlayKeys.entries()) {
+      const overlay = isValueWrite(change.writes[position]) ? this.#overlay : this.#rememberedOverlay;
+      if (overlay.get(name)?.ordinal === change.ordinal) overlay.delete(name);
     }
     this.#durableAppliedIndex = change.machineState.appliedIndex as LogIndex;
   }
@@ -216,10 +352,31 @@ function headerOf(record: ValueRecord | undefined): RecordHeader | undefined {
 /** Bytes that a change takes in a batch, at most. */
 export function stagedBytes(writes: readonly StateWrite[], configuration: StoredConfiguration | undefined): number {
   let bytes = 3 * recordOverheadBytes + (configuration?.body.length ?? 0);
-  for (const write of writes) bytes += valueRecordBytes(write.key, write.type === 'put' ? write.record : undefined);
+  for (const write of writes) bytes += writeBytes(write);
   return bytes;
 }
 
 function overlayKey(key: Uint8Array): string {
   return asBuffer(key).toString('latin1');
+}
+
+function writeBytes(write: StateWrite): number {
+  switch (write.type) {
+    case 'put':
+      // A due time has the key once more, and a header of its own.
+      return (
+        valueRecordBytes(write.key, write.record) +
+        (write.record.expiresAt === 0 ? 0 : valueRecordBytes(write.key, undefined))
+      );
+    case 'delete':
+      return valueRecordBytes(write.key, undefined);
+    case 'remember':
+      return rememberedBytes(write.name, write.remembered);
+    case 'forget':
+      return 2 * valueRecordBytes(write.name, undefined);
+  }
+}
+
+function isValueWrite(write: StateWrite | undefined): boolean {
+  return write?.type === 'put' || write?.type === 'delete';
 }

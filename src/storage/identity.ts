@@ -12,7 +12,7 @@ import { databaseNames } from './database.ts';
 import { DataDirectoryError, lockDirectory, prepareDirectory, syncDirectory } from './data-directory.ts';
 
 /** Of everything in the data directory: keys, records, files. */
-export const formatVersion = 1;
+export const formatVersion = 2;
 /** What the cluster as a whole may do; raised together once every node knows how. */
 export const featureLevel = 1;
 

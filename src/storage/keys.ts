@@ -15,19 +15,19 @@ export const RecordKind = {
   logStart: 2,
   machineState: 3,
   logEntry: 4,
-  value: 5,
+  area0: 5,
   batchSequence: 6,
   configuration: 7,
   stagedSnapshot: 8,
   unswept: 9,
-  valueOfArea1: 10,
+  area1: 10,
   replica: 12,
 } as const;
 export type RecordKind = (typeof RecordKind)[keyof typeof RecordKind];
 
 /**
- * A group's values live in one of two areas, `value` being the kind of area 0. The machine state names the one that is live; in
- * the other one a snapshot is staged.
+ * A group's state lives in one of two areas: values, results for repeats, and the orders by time of both. The machine state names
+ * the one that is live; in the other one a snapshot is staged.
  */
 export type Area = 0 | 1;
 
@@ -62,15 +62,59 @@ export function indexKey(partition: PartitionId, kind: RecordKind, index: number
   return key;
 }
 
-export function valueKey(partition: PartitionId, area: Area, key: Uint8Array): Buffer {
-  const bytes = Buffer.allocUnsafe(keyPrefixBytes + key.length);
-  writeKeyPrefix(bytes, partition, valueKind(area));
-  bytes.set(key, keyPrefixBytes);
+/**
+ * What lies in an area, as the byte behind the kind: so a snapshot, or the sweeping of an area, takes all of it in one scan.
+ * Values come last: what is few is not looked for behind what is many.
+ */
+export const Space = {
+  /** Results kept for repeats, by their names. */
+  remembered: 0,
+  /** The same names by the log time at which they were kept. */
+  rememberedAt: 1,
+  /** Keys by the log time at which they are due. */
+  due: 2,
+  value: 3,
+} as const;
+export type Space = (typeof Space)[keyof typeof Space];
+
+/** Partition, kind and space. */
+export const areaPrefixBytes = keyPrefixBytes + 1;
+
+/** The key of a record in an area. `rest` begins with the byte of its space; empty: where the area begins. */
+export function areaKey(partition: PartitionId, area: Area, rest: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(keyPrefixBytes + rest.length);
+  writeKeyPrefix(bytes, partition, areaKind(area));
+  bytes.set(rest, keyPrefixBytes);
   return bytes;
 }
 
-export function valueKind(area: Area): RecordKind {
-  return area === 0 ? RecordKind.value : RecordKind.valueOfArea1;
+export function writeAreaPrefix(bytes: Buffer, partition: PartitionId, area: Area, space: Space): void {
+  writeKeyPrefix(bytes, partition, areaKind(area));
+  bytes[keyPrefixBytes] = space;
+}
+
+export function spaceKey(partition: PartitionId, area: Area, space: Space, name: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(areaPrefixBytes + name.length);
+  writeAreaPrefix(bytes, partition, area, space);
+  bytes.set(name, areaPrefixBytes);
+  return bytes;
+}
+
+/** For records that are found by time: `name` behind the time. */
+export function timedKey(partition: PartitionId, area: Area, space: Space, at: number, name: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(areaPrefixBytes + 8 + name.length);
+  writeAreaPrefix(bytes, partition, area, space);
+  writeU64(bytes, at, areaPrefixBytes);
+  bytes.set(name, areaPrefixBytes + 8);
+  return bytes;
+}
+
+export function valueKey(partition: PartitionId, area: Area, key: Uint8Array): Buffer {
+  return spaceKey(partition, area, Space.value, key);
+}
+
+function areaKind(area: Area): RecordKind {
+  return area === 0 ? RecordKind.area0 : RecordKind.area1;
 }
 
 /**
@@ -79,13 +123,13 @@ export function valueKind(area: Area): RecordKind {
  */
 export function areaEnd(partition: PartitionId, area: Area): Buffer {
   const bytes = Buffer.allocUnsafe(keyPrefixBytes);
-  writeKeyPrefix(bytes, partition, valueKind(area));
-  bytes[keyPrefixBytes - 1] = valueKind(area) + 1;
+  writeKeyPrefix(bytes, partition, areaKind(area));
+  bytes[keyPrefixBytes - 1] = areaKind(area) + 1;
   return bytes;
 }
 
-/** The key's bytes without partition and kind. */
-export function userKeyOf(key: Buffer): Buffer {
+/** What tells a record of an area from the others: its space, and what is behind it. */
+export function withinArea(key: Buffer): Buffer {
   return key.subarray(keyPrefixBytes);
 }
 

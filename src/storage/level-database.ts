@@ -62,13 +62,14 @@ function openSnapshot(level: ClassicLevel<Buffer, Buffer>): DatabaseSnapshot {
 
 /** So much is read ahead of who scans: each time takes a hop to another thread and back. */
 const highWaterMarkBytes = 256 * 1024;
+const readAtOnceMax = 1000;
 
 function scan(
   level: ClassicLevel<Buffer, Buffer>,
   range: ScanRange,
   snapshot?: Snapshot,
 ): AsyncIterable<readonly [Buffer, Buffer]> {
-  const { from, to, reverse = false, limit = -1, keysOnly = false } = range;
+  const { from, to, reverse = false, limit = -1, keysOnly = false, atOnce = readAtOnceMax } = range;
   const bounds = {
     gte: from,
     lte: to,
@@ -78,7 +79,25 @@ function scan(
     highWaterMarkBytes,
     ...(snapshot ? { snapshot } : {}),
   };
-  return keysOnly ? withoutValues(level.keys(bounds)) : level.iterator(bounds);
+  const step = Math.min(atOnce, limit === -1 ? readAtOnceMax : limit, readAtOnceMax);
+  return keysOnly ? withoutValues(inSteps(level.keys(bounds), step)) : inSteps(level.iterator(bounds), step);
+}
+
+/**
+ * As the iterator would by itself, but for its first step, which would read one entry alone. And a closed one keeps the memory for as many as
+ * it was last asked for until the next full collection of garbage: for a thousand that is 72 KB.
+ */
+async function* inSteps<Item>(iterator: Steps<Item>, step: number): AsyncGenerator<Item> {
+  try {
+    for (let items = await iterator.nextv(step); items.length > 0; items = await iterator.nextv(step)) yield* items;
+  } finally {
+    await iterator.close();
+  }
+}
+
+interface Steps<Item> {
+  nextv(size: number): Promise<Item[]>;
+  close(): Promise<void>;
 }
 
 async function* withoutValues(keys: AsyncIterable<Buffer>): AsyncGenerator<readonly [Buffer, Buffer]> {

@@ -79,6 +79,9 @@ async function open(options: MemoryStorageOptions, disk: Disk): Promise<MemorySt
     group: (partition) => storage.group(partition),
     log: (partition) => storage.log(partition),
     state: (partition) => storage.state(partition),
+    dueKeys: (partition, range) => storage.dueKeys(partition, range),
+    values: (partition, range) => storage.values(partition, range),
+    rememberedResults: (partition, range) => storage.rememberedResults(partition, range),
     appendLog: (write, onDurable) => storage.appendLog(write, onDurable),
     stageState: (partition, writes, machineState, configuration) =>
       storage.stageState(partition, writes, machineState, configuration),

@@ -1,4 +1,5 @@
 /** What the databases hold of each group, read and judged before anything is served. */
+import { emptyMachineState } from '../kv/machine.ts';
 import type { LogIndex, ReplicaId, Term } from '../raft/types.ts';
 import type { DeadReplicas, PartitionId, RecoveredGroup, StoredConfiguration } from '../replica/ports.ts';
 import { noReplica } from '../raft/types.ts';
@@ -22,7 +23,6 @@ import {
   decodeMachineState,
   decodeStagedSnapshot,
   decodeUnswept,
-  emptyMachineState,
   type StagedSnapshot,
 } from './state-records.ts';
 

@@ -10,26 +10,27 @@
  *     u32  CRC-32 of all that stands before it
  * ```
  *
- * Each value is the stored record of area 0, with its own checksum over partition, key and content, whichever area it was read
+ * A record's key is where it lies within its area. Each value is the stored record of area 0, with its own checksum over partition, key and content, whichever area it was read
  * from and goes to. So what was verified at one end is verified again at the other.
  */
 import { crc32 } from 'node:zlib';
 import type { PartitionId } from '../replica/ports.ts';
 import { SnapshotDamage, StorageDamage } from './damage.ts';
-import { valueKey } from './keys.ts';
+import { areaCounts, type AreaCounts } from './area-records.ts';
+import { areaKey } from './keys.ts';
 import { checksumBytes } from './sealing.ts';
-import { decodeValue } from './value-record.ts';
 
 const version = 1;
 const headerBytes = 9;
 const recordHeaderBytes = 6;
 
 export interface ChunkRecord {
-  readonly userKey: Buffer;
+  /** Where it lies within its area. */
+  readonly name: Buffer;
   /** Sealed as in area 0. */
   readonly value: Buffer;
-  /** Of the value that users put. */
-  readonly valueBytes: number;
+  /** What it adds to what the machine state counts. */
+  readonly counts: AreaCounts;
 }
 
 /** Gathers the records of one chunk. */
@@ -48,18 +49,18 @@ export class ChunkWriter {
   }
 
   /** Bytes of the chunk with a record of these sizes in it. */
-  bytesWith(userKey: Uint8Array, value: Uint8Array): number {
-    return this.#bytes + recordHeaderBytes + userKey.length + value.length;
+  bytesWith(name: Uint8Array, value: Uint8Array): number {
+    return this.#bytes + recordHeaderBytes + name.length + value.length;
   }
 
   /** `value` is copied: it may lie in memory that is used again. */
-  add(userKey: Buffer, value: Buffer): void {
+  add(name: Buffer, value: Buffer): void {
     const header = Buffer.allocUnsafe(recordHeaderBytes);
-    header.writeUInt16BE(userKey.length, 0);
+    header.writeUInt16BE(name.length, 0);
     header.writeUInt32BE(value.length, 2);
-    this.#parts.push(header, userKey, Buffer.from(value));
+    this.#parts.push(header, name, Buffer.from(value));
     this.#records += 1;
-    this.#bytes = this.bytesWith(userKey, value);
+    this.#bytes = this.bytesWith(name, value);
   }
 
   finish(): Buffer {
@@ -91,7 +92,7 @@ export function decodeChunk(partition: PartitionId, chunk: Buffer): readonly Chu
     if (next > end) throw damaged(partition, 'ends within a record');
     const record = verified(partition, chunk.subarray(keyAt, valueAt), chunk.subarray(valueAt, next));
     const previous = records.at(-1);
-    if (previous !== undefined && previous.userKey.compare(record.userKey) >= 0) {
+    if (previous !== undefined && previous.name.compare(record.name) >= 0) {
       throw damaged(partition, 'is out of the order of its keys');
     }
     records.push(record);
@@ -101,10 +102,9 @@ export function decodeChunk(partition: PartitionId, chunk: Buffer): readonly Chu
   return records;
 }
 
-function verified(partition: PartitionId, userKey: Buffer, value: Buffer): ChunkRecord {
+function verified(partition: PartitionId, name: Buffer, value: Buffer): ChunkRecord {
   try {
-    const valueBytes = decodeValue(valueKey(partition, 0, userKey), value).value.length;
-    return { userKey, value, valueBytes };
+    return { name, value, counts: areaCounts(areaKey(partition, 0, name), value) };
   } catch (error) {
     if (!(error instanceof StorageDamage)) throw error;
     throw new SnapshotDamage(`a snapshot's chunk holds what is no record: ${error.message}`, { cause: error });

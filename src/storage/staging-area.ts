@@ -1,23 +1,25 @@
 import { assert } from '../assert.ts';
+import { planted } from '../planted.ts';
+import { emptyMachineState } from '../kv/machine.ts';
 import type { MachineState } from '../kv/types.ts';
 import type { SnapshotPoint } from '../raft/types.ts';
 import type { PartitionId, StoredConfiguration } from '../replica/ports.ts';
 import { SnapshotDamage } from './damage.ts';
 import type { Database, DatabaseBatch } from './database.ts';
 import type { GroupState } from './group-state.ts';
-import { areaEnd, groupKey, keyBehind, otherArea, RecordKind, userKeyOf, valueKey, type Area } from './keys.ts';
+import { addCounts, nothingCounted, type AreaCounts } from './area-records.ts';
+import { areaEnd, areaKey, groupKey, keyBehind, otherArea, RecordKind, Space, withinArea, type Area } from './keys.ts';
 import type { StoredGroup } from './recovery.ts';
 import { putRecord, type Scratch } from './sealing.ts';
 import { decodeChunk, type ChunkRecord } from './snapshot-chunk.ts';
 import {
   decodeUnswept,
-  emptyMachineState,
   encodeMachineState,
   encodeStagedSnapshot,
   encodeUnswept,
   type StagedSnapshot,
 } from './state-records.ts';
-import { sealValueUnder } from './value-record.ts';
+import { sealUnder } from './value-record.ts';
 
 /** Keys that one batch takes out of a dead area: so few that what else waits for the state's queue hardly notices. */
 const sweptKeysMax = 256;
@@ -45,8 +47,8 @@ export interface StagingQueue {
 type Phase =
   | { readonly type: 'idle' }
   | { readonly type: 'emptying'; readonly emptied: Promise<void> }
-  /** What was staged: `lastKey` is the highest, and these are no others below it. */
-  | { readonly type: 'staging'; lastKey: Buffer | undefined; keys: number; bytes: number }
+  /** What was staged: `last` is the highest, and there are no others below it. */
+  | { readonly type: 'staging'; last: Buffer | undefined; counts: AreaCounts }
   | { readonly type: 'completing' }
   | { readonly type: 'complete'; readonly snapshot: StagedSnapshot };
 
@@ -105,15 +107,14 @@ export class StagingArea {
     const records = decodeChunk(this.#partition, chunk);
     const staging = this.#phase;
     if (this.#destroyed || staging.type !== 'staging') throw this.#notStaging();
-    for (const { userKey, valueBytes } of records) {
+    for (const { name, counts } of records) {
       // A chunk that comes again brings what is there already.
-      if (staging.lastKey !== undefined && staging.lastKey.compare(userKey) >= 0) continue;
-      staging.lastKey = userKey;
-      staging.keys += 1;
-      staging.bytes += userKey.length + valueBytes;
+      if (staging.last !== undefined && staging.last.compare(name) >= 0) continue;
+      staging.last = name;
+      staging.counts = addCounts(staging.counts, counts);
     }
     // The chunk's memory is not to be held for one key.
-    if (staging.lastKey !== undefined) staging.lastKey = Buffer.from(staging.lastKey);
+    if (staging.last !== undefined) staging.last = Buffer.from(staging.last);
     this.#empty = false;
     const area = otherArea(this.#state.area);
     await this.#queue.push({
@@ -126,10 +127,11 @@ export class StagingArea {
   async complete(machineState: MachineState, configuration: StoredConfiguration | undefined): Promise<void> {
     const staging = this.#phase;
     if (this.#destroyed || staging.type !== 'staging') throw this.#notStaging();
-    if (staging.keys !== machineState.keys || staging.bytes !== machineState.bytes) {
-      const staged = `${staging.keys} keys of ${staging.bytes} bytes are staged`;
-      const said = `${machineState.keys} of ${machineState.bytes}`;
-      throw new SnapshotDamage(`partition ${this.#partition}: ${staged}, and the snapshot says ${said}: send it again`);
+    const [staged, said] = [counted(staging.counts), counted(machineState)];
+    if (staged !== said) {
+      throw new SnapshotDamage(
+        `partition ${this.#partition}: staged are ${staged}, and the snapshot says ${said}: send it again`,
+      );
     }
     const snapshot = { machineState, configuration, area: otherArea(this.#state.area) };
     const completing: Phase = { type: 'completing' };
@@ -226,7 +228,7 @@ export class StagingArea {
       },
     });
     if (!this.#empty) await this.#sweep(noKey, noKey);
-    this.#phase = { type: 'staging', lastKey: undefined, keys: 0, bytes: 0 };
+    this.#phase = { type: 'staging', last: undefined, counts: nothingCounted };
   }
 
   /**
@@ -240,11 +242,11 @@ export class StagingArea {
     let next = from;
     for (let swept = false, first = true; !swept; first = false) {
       const keys: Buffer[] = [];
-      const range = { from: valueKey(this.#partition, area, next), to, limit: sweptKeysMax, keysOnly: true };
+      const range = { from: areaKey(this.#partition, area, next), to, limit: sweptKeysMax, keysOnly: true };
       for await (const [key] of this.#database.scan(range)) keys.push(key);
       const last = keys.at(-1);
       swept = keys.length < sweptKeysMax;
-      if (last !== undefined) next = keyBehind(userKeyOf(last));
+      if (last !== undefined) next = keyBehind(withinArea(last));
       const mark = swept ? markAfter : next;
       await this.#queue.push({
         bytes: (keys.length + 1) * sweptKeyBytes,
@@ -264,9 +266,10 @@ export class StagingArea {
 
   #putChunk(area: Area, records: readonly ChunkRecord[], batch: DatabaseBatch, scratch: Scratch): number {
     let bytes = 0;
-    for (const { userKey, value } of records) {
-      const key = valueKey(this.#partition, area, userKey);
-      const sealed = area === 0 ? value : sealValueUnder(scratch, key, value).value;
+    for (const { name, value } of records) {
+      if (planted('dedup-not-in-snapshot') && (name[0] ?? 0) <= Space.rememberedAt) continue;
+      const key = areaKey(this.#partition, area, name);
+      const sealed = area === 0 ? value : sealUnder(scratch, key, value).value;
       batch.put(key, sealed);
       bytes += key.length + sealed.length;
     }
@@ -284,3 +287,7 @@ export class StagingArea {
 }
 
 const noKey = Buffer.alloc(0);
+
+function counted({ keys, bytes, expiring, remembered }: AreaCounts): string {
+  return `${keys} keys of ${bytes} bytes, ${expiring} that expire, ${remembered} results`;
+}

@@ -34,27 +34,18 @@ export interface StagedSnapshot {
   readonly configuration: StoredConfiguration | undefined;
 }
 
-/** Of a group that has applied nothing. */
-export const emptyMachineState: MachineState = { appliedIndex: 0, appliedTerm: 0, logTime: 0, keys: 0, bytes: 0 };
+const stateFields = 7;
+const headFields = stateFields + 3;
 
-const stateFields = 5;
-const headVersion = 2;
-const headFields = { 1: stateFields, 2: stateFields + 3 } as const;
-
-/** Version 1 had the machine state alone: area 0, and no configuration. */
 export function encodeMachineState(scratch: Scratch, partition: PartitionId, head: StateHead): EncodedRecord {
   const { machineState, area, configurationIndex } = head;
   const fields = [...fieldsOf(machineState), area, configurationIndex === undefined ? 0 : 1, configurationIndex ?? 0];
-  return encodeNumbers(scratch, partition, RecordKind.machineState, fields, { recordVersion: headVersion });
+  return encodeNumbers(scratch, partition, RecordKind.machineState, fields);
 }
 
 export function decodeMachineState(key: Buffer, value: Buffer): StateHead {
   const what = (): string => 'machine state';
-  if (value[0] === 1) {
-    const fields = decodeNumbers(key, value, headFields[1], what);
-    return { machineState: machineStateOf(fields), area: 0, configurationIndex: undefined };
-  }
-  const fields = decodeNumbers(key, value, headFields[2], what, headVersion);
+  const fields = decodeNumbers(key, value, headFields, what);
   const [area, configured, index] = fields.slice(stateFields);
   return {
     machineState: machineStateOf(fields),
@@ -108,12 +99,14 @@ export function decodeUnswept(key: Buffer, value: Buffer): Buffer {
   return value.subarray(1, value.length - checksumBytes);
 }
 
-function fieldsOf({ appliedIndex, appliedTerm, logTime, keys, bytes }: MachineState): number[] {
-  return [appliedIndex, appliedTerm, logTime, keys, bytes];
+function fieldsOf(state: MachineState): number[] {
+  const { appliedIndex, appliedTerm, logTime, keys, bytes, expiring, remembered } = state;
+  return [appliedIndex, appliedTerm, logTime, keys, bytes, expiring, remembered];
 }
 
-function machineStateOf([appliedIndex = 0, appliedTerm = 0, logTime = 0, keys = 0, bytes = 0]: number[]): MachineState {
-  return { appliedIndex, appliedTerm, logTime, keys, bytes };
+function machineStateOf(fields: readonly number[]): MachineState {
+  const [appliedIndex = 0, appliedTerm = 0, logTime = 0, keys = 0, bytes = 0, expiring = 0, remembered = 0] = fields;
+  return { appliedIndex, appliedTerm, logTime, keys, bytes, expiring, remembered };
 }
 
 /** An area, or whether there is something. */

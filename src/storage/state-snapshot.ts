@@ -2,11 +2,12 @@ import { assert } from '../assert.ts';
 import type { MachineState } from '../kv/types.ts';
 import type { PartitionId, SnapshotChunk, StateSnapshot, StoredConfiguration } from '../replica/ports.ts';
 import type { Database, DatabaseSnapshot } from './database.ts';
-import { areaEnd, keyBehind, userKeyOf, valueKey, type Area } from './keys.ts';
+import { areaCounts } from './area-records.ts';
+import { areaEnd, areaKey, keyBehind, withinArea, type Area } from './keys.ts';
 import { readDurableState } from './recovery.ts';
 import { Scratch } from './sealing.ts';
 import { ChunkWriter } from './snapshot-chunk.ts';
-import { decodeValue, sealValueUnder } from './value-record.ts';
+import { sealUnder } from './value-record.ts';
 
 /**
  * One partition's durable state of one moment. Machine state and values are of the same moment because the database's own
@@ -58,26 +59,26 @@ export class DurableSnapshot implements StateSnapshot {
   }
 
   async #read(after: Uint8Array | undefined, bytesMax: number): Promise<SnapshotChunk> {
-    const from = valueKey(this.#partition, this.#area, after === undefined ? noKey : keyBehind(after));
+    const from = areaKey(this.#partition, this.#area, after === undefined ? noKey : keyBehind(after));
     const chunk = new ChunkWriter(this.#partition);
     let last: Buffer | undefined;
     let done = true;
     for await (const [key, value] of this.#snapshot.scan({ from, to: areaEnd(this.#partition, this.#area) })) {
       if (this.#closed) throw new Error('the snapshot was closed during a read');
-      const userKey = userKeyOf(key);
-      if (chunk.records > 0 && chunk.bytesWith(userKey, value) > bytesMax) {
+      const name = withinArea(key);
+      if (chunk.records > 0 && chunk.bytesWith(name, value) > bytesMax) {
         done = false;
         break;
       }
-      decodeValue(key, value);
-      chunk.add(userKey, this.#area === 0 ? value : this.#asOfArea0(userKey, value));
-      last = userKey;
+      areaCounts(key, value);
+      chunk.add(name, this.#area === 0 ? value : this.#asOfArea0(name, value));
+      last = name;
     }
     return { records: chunk.finish(), last, done };
   }
 
-  #asOfArea0(userKey: Buffer, value: Buffer): Buffer {
-    return sealValueUnder(this.#scratch, valueKey(this.#partition, 0, userKey), value).value;
+  #asOfArea0(name: Buffer, value: Buffer): Buffer {
+    return sealUnder(this.#scratch, areaKey(this.#partition, 0, name), value).value;
   }
 }
 

@@ -1,7 +1,7 @@
 import { readU64, writeU64 } from '../bytes.ts';
 import type { ValueRecord } from '../kv/types.ts';
 import type { PartitionId } from '../replica/ports.ts';
-import { keyPrefixBytes, partitionOfKey, valueKind, writeKeyPrefix, type Area } from './keys.ts';
+import { areaPrefixBytes, partitionOfKey, Space, writeAreaPrefix, type Area } from './keys.ts';
 import { checksumBytes, damagedRecord, seal, unseal, version, type EncodedRecord, type Scratch } from './sealing.ts';
 
 /** version, flags, revision, incarnation */
@@ -16,12 +16,12 @@ export function encodeValue(
   userKey: Uint8Array,
   record: ValueRecord,
 ): EncodedRecord {
-  const keyBytes = keyPrefixBytes + userKey.length;
+  const keyBytes = areaPrefixBytes + userKey.length;
   const typeBytes = record.contentType === '' ? 0 : Buffer.byteLength(record.contentType);
   const length = keyBytes + valueHeaderBytes + 8 + 2 + typeBytes + record.value.length + checksumBytes;
   const bytes = scratch.take(length);
-  writeKeyPrefix(bytes, partition, valueKind(area));
-  bytes.set(userKey, keyPrefixBytes);
+  writeAreaPrefix(bytes, partition, area, Space.value);
+  bytes.set(userKey, areaPrefixBytes);
   let offset = keyBytes;
   bytes[offset] = version;
   bytes[offset + 1] =
@@ -43,7 +43,7 @@ export function encodeValue(
 }
 
 /** The record `value`, just verified, as it is sealed under `key`: for carrying it from one area to the other. */
-export function sealValueUnder(scratch: Scratch, key: Buffer, value: Buffer): EncodedRecord {
+export function sealUnder(scratch: Scratch, key: Buffer, value: Buffer): EncodedRecord {
   const end = key.length + value.length - checksumBytes;
   const bytes = scratch.take(end + checksumBytes);
   bytes.set(key);
@@ -52,7 +52,7 @@ export function sealValueUnder(scratch: Scratch, key: Buffer, value: Buffer): En
 }
 
 export function decodeValue(key: Buffer, value: Buffer): ValueRecord {
-  const what = (): string => `value of key ${JSON.stringify(key.toString('utf8', keyPrefixBytes))}`;
+  const what = (): string => `value of key ${JSON.stringify(key.toString('utf8', areaPrefixBytes))}`;
   unseal(key, value, valueHeaderBytes, what);
   const flags = value[1] ?? 0;
   if ((flags & ~knownValueFlags) !== 0) {
@@ -87,7 +87,7 @@ export function decodeValue(key: Buffer, value: Buffer): ValueRecord {
 }
 
 /** Key prefix, header, checksum and the optional fields. */
-const valueOverheadBytes = keyPrefixBytes + valueHeaderBytes + 8 + 2 + checksumBytes;
+const valueOverheadBytes = areaPrefixBytes + valueHeaderBytes + 8 + 2 + checksumBytes;
 
 /** Bytes that a staged value takes, for counting before it is encoded. */
 export function valueRecordBytes(userKey: Uint8Array, record: ValueRecord | undefined): number {

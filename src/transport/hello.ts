@@ -7,7 +7,7 @@ import { WireError, type WireReader } from './wire.ts';
 /** "FLOT": a peer connection begins with it (behind the frame's header), whatever the protocol version. */
 export const magic = 0x46_4c_4f_54;
 /** Both ends must speak the same one: it names the layout of all that follows. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 /** What this build understands beyond the layout. Peers tell each other theirs; a difference is no reason to refuse. */
 export const featureLevel = 1;
 

@@ -43,8 +43,9 @@ export function messageBytes(message: Message): number {
     case 'VoteRequest':
       return envelopeBytes + 17;
     case 'PreVoteResponse':
-    case 'VoteResponse':
       return envelopeBytes + 1;
+    case 'VoteResponse':
+      return envelopeBytes + 17;
     case 'AppendEntriesRequest': {
       let bytes = envelopeBytes + 28 + message.entries.length * entryHeaderBytes;
       for (const entry of message.entries) bytes += entry.body.length;
@@ -53,9 +54,9 @@ export function messageBytes(message: Message): number {
     case 'AppendEntriesResponse':
       return envelopeBytes + 25;
     case 'Heartbeat':
-      return envelopeBytes + 25;
+      return envelopeBytes + 41;
     case 'HeartbeatResponse':
-      return envelopeBytes + 8;
+      return envelopeBytes + 16;
     case 'TimeoutNow':
     case 'ReplicaRemoved':
       return envelopeBytes;
@@ -81,8 +82,12 @@ export function encodeMessage(page: Buffer, at: number, envelope: RaftEnvelope):
       if (message.type === 'PreVoteRequest') return at + 16;
       return page.writeUInt8(message.transfer ? 1 : 0, at + 16);
     case 'PreVoteResponse':
-    case 'VoteResponse':
       return page.writeUInt8(message.granted ? 1 : 0, at);
+    case 'VoteResponse':
+      writeU64(page, message.timeTerm, at + 1);
+      writeU64(page, message.logTime, at + 9);
+      page.writeUInt8(message.granted ? 1 : 0, at);
+      return at + 17;
     case 'AppendEntriesRequest':
       return encodeAppendEntries(page, at, message);
     case 'AppendEntriesResponse':
@@ -96,10 +101,13 @@ export function encodeMessage(page: Buffer, at: number, envelope: RaftEnvelope):
       writeU64(page, message.leaderCommit, at);
       writeU64(page, message.readRound, at + 8);
       writeU64(page, message.logTime, at + 16);
-      return page.writeUInt8(message.quiesce ? 1 : 0, at + 24);
+      writeU64(page, message.freshIndex, at + 24);
+      writeU64(page, message.freshTime, at + 32);
+      return page.writeUInt8(message.quiesce ? 1 : 0, at + 40);
     case 'HeartbeatResponse':
       writeU64(page, message.readRound, at);
-      return at + 8;
+      writeU64(page, message.logTime, at + 8);
+      return at + 16;
     case 'TimeoutNow':
     case 'ReplicaRemoved':
       return at;
@@ -160,8 +168,11 @@ function decodeContent(
       const { lastLogIndex, lastLogTerm } = lastLog(reader);
       return { type: 'VoteRequest', from, to, term, lastLogIndex, lastLogTerm, transfer: reader.boolean() };
     }
-    case MessageType.VoteResponse:
-      return { type: 'VoteResponse', from, to, term, granted: reader.boolean() };
+    case MessageType.VoteResponse: {
+      const granted = reader.boolean();
+      const timeTerm = reader.u64() as Term;
+      return { type: 'VoteResponse', from, to, term, granted, timeTerm, logTime: reader.u64() };
+    }
     case MessageType.AppendEntriesRequest: {
       const prevLogIndex = logIndex(reader);
       const prevLogTerm = reader.u64() as Term;
@@ -180,11 +191,13 @@ function decodeContent(
       const leaderCommit = logIndex(reader);
       const readRound = reader.u64();
       const logTime = reader.u64();
+      const freshIndex = logIndex(reader);
+      const freshTime = reader.u64();
       const quiesce = reader.boolean();
-      return { type: 'Heartbeat', from, to, term, leaderCommit, readRound, logTime, quiesce };
+      return { type: 'Heartbeat', from, to, term, leaderCommit, readRound, logTime, freshIndex, freshTime, quiesce };
     }
     case MessageType.HeartbeatResponse:
-      return { type: 'HeartbeatResponse', from, to, term, readRound: reader.u64() };
+      return { type: 'HeartbeatResponse', from, to, term, readRound: reader.u64(), logTime: reader.u64() };
     case MessageType.TimeoutNow:
       return { type: 'TimeoutNow', from, to, term };
     case MessageType.ReplicaRemoved:

@@ -4,13 +4,14 @@ import { expect, test } from 'vitest';
 import { requestSchemas } from '../../src/api/schemas.ts';
 import { toJsonSchema } from '../../src/cli/config-checks.ts';
 import { configSchema } from '../../src/cli/config-schema.ts';
+import { schemaOptions } from '../../src/http/json-body.ts';
 import { defaults } from '../../src/config.ts';
 
 test.each([
   ['configuration', toJsonSchema(configSchema)],
   ...Object.entries(requestSchemas).map(([name, schema]) => [name, schema] as const),
 ] as const)('%s is a sound JSON schema', (_name, schema) => {
-  const ajv = new Ajv({ strict: true, allErrors: true });
+  const ajv = new Ajv(schemaOptions);
   expect(ajv.validateSchema(schema)).toBe(true);
   expect(() => ajv.compile(schema)).not.toThrow();
 });

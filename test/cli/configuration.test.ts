@@ -259,12 +259,12 @@ describe('one clear line for each mistake', () => {
     [
       'values larger than a frame',
       ['transport.frameBytesMax=1000000'],
-      'transport.frameBytesMax (--set): expected at least the largest value with its key and fields plus raft.appendBytesMax (1639424 bytes), found 1000000',
+      'transport.frameBytesMax (--set): expected at least the largest command, or value with its key and fields, plus raft.appendBytesMax (4718592 bytes), found 1000000',
     ],
     [
       'chunks of snapshots larger than a frame',
       ['snapshots.chunkBytes=8388608'],
-      'transport.frameBytesMax (default): expected at least the largest value with its key and fields plus snapshots.chunkBytes (9503744 bytes), found 8388608',
+      'transport.frameBytesMax (default): expected at least the largest command, or value with its key and fields, plus snapshots.chunkBytes (12582912 bytes), found 8388608',
     ],
     [
       'a log that may keep less for those who lag',
@@ -279,7 +279,7 @@ describe('one clear line for each mistake', () => {
     [
       'values larger than the log takes',
       ['raft.uncommittedBytesMax=1024'],
-      'raft.uncommittedBytesMax (--set): expected at least the largest value with its key and fields (1115136 bytes), found 1024',
+      'raft.uncommittedBytesMax (--set): expected at least the largest command, or value with its key and fields (4194304 bytes), found 1024',
     ],
     [
       'keys that no URL can carry',

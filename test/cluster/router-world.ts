@@ -1,9 +1,17 @@
 /** A few nodes with a router each, over a network and replicas that do as the test says. */
+import { put } from '../kv/partition.ts';
 import { decode, encode } from '@msgpack/msgpack';
 import { LeaderHints } from '../../src/cluster/hints.ts';
 import { buildPartitionMap, createPartitionMap, type PartitionMap } from '../../src/cluster/partition-map.ts';
 import { Router, type RouterLimits } from '../../src/cluster/router.ts';
-import type { KvOutcome, KvRequest, LocalOutcome, LocalReplicas, RequestOptions } from '../../src/cluster/types.ts';
+import type {
+  KvOutcome,
+  KvRequest,
+  LocalOutcome,
+  LocalReplicas,
+  RequestOptions,
+  StaleValue,
+} from '../../src/cluster/types.ts';
 import { encodeCommand } from '../../src/kv/command.ts';
 import type { Term } from '../../src/raft/types.ts';
 import type { LeaderHint, NodeId, PartitionId, RequestFailure } from '../../src/replica/ports.ts';
@@ -17,17 +25,18 @@ export const limits: RouterLimits = {
   forwardReturnMs: 50,
   deadlineSweepMs: 20,
   requestTimeoutMsMax: 60_000,
+  staleReadTimeoutMs: 500,
 };
 
 export const partition = 1 as PartitionId;
 const key = Buffer.from('hello');
-export const read: KvRequest = { type: 'read', key };
+export const read: Extract<KvRequest, { type: 'read' }> = { type: 'read', key };
 
 export function write(): KvRequest {
   return {
     type: 'write',
     key,
-    body: encodeCommand({ type: 'put', key, value: Buffer.from('world'), contentType: '' }),
+    body: encodeCommand(put('hello', 'world')),
   };
 }
 
@@ -44,6 +53,7 @@ export function failure(sent: boolean): RequestFailure & Error {
 export class FakeReplica implements LocalReplicas {
   hosted = true;
   knows: LeaderHint | undefined;
+  stale: StaleValue | undefined;
   executed: KvRequest[] = [];
   readonly #nodeId: NodeId;
   answer: ((request: KvRequest) => LocalOutcome | Promise<LocalOutcome>) | undefined;
@@ -54,6 +64,10 @@ export class FakeReplica implements LocalReplicas {
 
   hosts(): boolean {
     return this.hosted;
+  }
+
+  staleRead(): StaleValue | undefined {
+    return this.stale;
   }
 
   leader(): LeaderHint | undefined {
@@ -76,10 +90,16 @@ export function success(
 ): Extract<KvOutcome, { type: 'value' | 'done' }> {
   const origin = { partition, nodeId: nodeId as NodeId, term: term as Term };
   if (request.type === 'write') {
-    return { type: 'done', origin, result: { type: 'put', revision: 7, incarnation: 1, created: true } };
+    return {
+      type: 'done',
+      origin,
+      result: { type: 'put', revision: 7, incarnation: 1, created: true, expiresAt: 0 },
+      logTime: 5000,
+      replayed: false,
+    };
   }
-  const record = { value: Uint8Array.of(0, 255), contentType: 'text/plain', revision: 7, incarnation: 1, expiresAt: 0 };
-  return { type: 'value', origin, record };
+  const record = { value: Buffer.of(0, 255), contentType: 'text/plain', revision: 7, incarnation: 1, expiresAt: 0 };
+  return { type: 'value', origin, record, logTime: 5000 };
 }
 
 interface WorldNode {

@@ -1,6 +1,7 @@
 /** Requests on their way to a leader that may be elsewhere, unknown, wrong, slow or dead. */
 import { describe, expect, test } from 'vitest';
-import type { KvOutcome } from '../../src/cluster/types.ts';
+import type { KvOutcome, KvRequest } from '../../src/cluster/types.ts';
+import type { PartitionId } from '../../src/replica/ports.ts';
 import { failure, hint, limits, partition, read, success, World, write } from './router-world.ts';
 
 const never = new Promise<never>(() => undefined);
@@ -364,6 +365,73 @@ test('a replica that does not know what became of a read: asked again, and never
     return { type: 'unknown', partition, detail: 'stepped down meanwhile' };
   };
   expect((await world.run('n1', read)).outcome).toEqual(success('n1', 3, read));
+});
+
+describe('a range of one partition', () => {
+  const range = {
+    from: Buffer.from('a'),
+    to: Buffer.from('b'),
+    reverse: true,
+    limit: 7,
+    bytesMax: 99,
+    keysOnly: false,
+  };
+  const request: KvRequest = { type: 'range', partition, range };
+  const record = { value: Buffer.from([0xff]), contentType: '', revision: 5, incarnation: 1, expiresAt: 9 };
+  const page = { values: [{ key: Buffer.from([0x61, 0xfe]), record }], moreAfter: Buffer.from([0x61, 0xfe]) };
+  const answerOf = (nodeId: string) => ({ ...success(nodeId, 3, read), type: 'values', page, logTime: 8 }) as const;
+  const hex = (bytes: Uint8Array | undefined): string | undefined => bytes && Buffer.from(bytes).toString('hex');
+
+  test('goes to its leader whole, and what it comes to comes back whole', async () => {
+    const world = new World();
+    world.elect('n2', 3);
+    world.node('n2').replica.answer = () => answerOf('n2');
+    const { outcome } = await world.run('n1', request);
+    const [asked] = world.node('n2').replica.executed as Extract<KvRequest, { type: 'range' }>[];
+    expect(asked).toMatchObject({
+      type: 'range',
+      partition,
+      range: { reverse: true, limit: 7, bytesMax: 99, keysOnly: false },
+    });
+    expect([hex(asked?.range.from), hex(asked?.range.to)]).toEqual(['61', '62']);
+    expect(outcome).toMatchObject({ type: 'values', origin: { partition, term: 3, nodeId: 'n2' }, logTime: 8 });
+    const { values, moreAfter } = (outcome as ReturnType<typeof answerOf>).page;
+    expect([hex(values[0]?.key), hex(values[0]?.record.value), hex(moreAfter)]).toEqual(['61fe', 'ff', '61fe']);
+    expect(values[0]?.record).toMatchObject({ contentType: '', revision: 5, incarnation: 1, expiresAt: 9 });
+  });
+
+  test('is a read: lost on its way it is asked for again, and is never unknown', async () => {
+    const world = new World();
+    world.elect('n2', 3);
+    world.fault = () => Promise.reject(failure(true));
+    noLeader((await world.run('n1', request)).outcome);
+    world.fault = () => Promise.resolve(success('n2', 3, read));
+    noLeader((await world.run('n1', request)).outcome);
+  });
+
+  test('of a partition that there is none of is answered at once', async () => {
+    const world = new World();
+    const { outcome, tookMs } = await world.run('n1', { ...request, partition: 99 as PartitionId });
+    expect([outcome.type, tookMs]).toEqual(['no_leader', 0]);
+  });
+
+  test.each([
+    { partition: -1 },
+    { range: undefined },
+    { range: { ...range, from: 'a' } },
+    { range: { ...range, to: undefined } },
+    { range: { ...range, reverse: 1 } },
+    { range: { ...range, limit: 0 } },
+    { range: { ...range, bytesMax: -1 } },
+    { range: { ...range, keysOnly: null } },
+  ])('with %j makes no sense and reaches no replica', async (wrong) => {
+    const world = new World();
+    world.elect('n1', 3);
+    const { router, replica } = world.node('n1');
+    const base = { type: 'range', partition, range: { ...range }, hops: 1, remainingMs: 100 };
+    expect(await router.handleForward({ ...base, ...wrong })).toEqual({ type: 'malformed' });
+    expect(replica.executed).toEqual([]);
+  });
 });
 
 describe('what peers say is checked', () => {

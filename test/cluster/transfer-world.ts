@@ -1,7 +1,7 @@
 /** A few nodes that move leaderships, over a network and replicas that do as the test says. */
 import { LeaderHints } from '../../src/cluster/hints.ts';
 import { LeaderTransfers } from '../../src/cluster/leader-transfer.ts';
-import type { LocalLeaderships, LocalReplicas, LocalTransfer } from '../../src/cluster/types.ts';
+import type { LocalLeaderships, LocalReplicas, LocalTransfer, StaleValue } from '../../src/cluster/types.ts';
 import type { TransferStanding } from '../../src/replica/options.ts';
 import type { LeaderHint, NodeId, PartitionId } from '../../src/replica/ports.ts';
 import { failure, hint, limits, onePartition, overTheWire, partition, type Fault } from './router-world.ts';
@@ -11,6 +11,7 @@ import { VirtualClock } from './virtual-clock.ts';
 class FakeReplica implements LocalReplicas, LocalLeaderships {
   hosted = true;
   knows: LeaderHint | undefined;
+  stale: StaleValue | undefined;
   /** Who was to lead, each time that this replica began to hand over. */
   readonly begun: string[] = [];
   answer: (() => LocalTransfer) | undefined;
@@ -24,6 +25,10 @@ class FakeReplica implements LocalReplicas, LocalLeaderships {
 
   hosts(): boolean {
     return this.hosted;
+  }
+
+  staleRead(): StaleValue | undefined {
+    return this.stale;
   }
 
   leader(): LeaderHint | undefined {

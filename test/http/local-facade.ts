@@ -1,5 +1,5 @@
 /**
- * A whole store behind the node's facade, in one Map: what the HTTP front is tested against where the question is what
+ * A whole store behind the node's facade, one partition in plain maps: what the HTTP front is tested against where the question is what
  * the front makes of an outcome. `answerNext` puts an outcome in the place of the store's own.
  */
 import type {
@@ -14,10 +14,12 @@ import type {
   RequestOptions,
   TransferOutcome,
 } from '../../src/cluster/types.ts';
+import { asBuffer } from '../../src/bytes.ts';
 import { decodeCommand } from '../../src/kv/command.ts';
-import type { ValueRecord } from '../../src/kv/types.ts';
+import type { KeyRange, RangePage } from '../../src/kv/types.ts';
 import type { NodeId, PartitionId } from '../../src/replica/ports.ts';
 import type { Term } from '../../src/raft/types.ts';
+import { Partition } from '../kv/partition.ts';
 
 export interface SeenRequest {
   readonly request: KvRequest;
@@ -38,10 +40,9 @@ export class LocalFacade implements NodeFacade {
   readonly seen: SeenRequest[] = [];
   readonly seenTransfers: SeenTransfer[] = [];
   readiness: () => Readiness = () => ({ ready: true, reasons: [] });
-  readonly #records = new Map<string, ValueRecord>();
+  readonly #partition = new Partition();
   readonly #answers: Answer[] = [];
   readonly #transferAnswers: (() => TransferOutcome | Promise<TransferOutcome>)[] = [];
-  #revision = 0;
   #leader: NodeId = this.nodeId;
   #term: Term = oneTerm;
 
@@ -58,6 +59,11 @@ export class LocalFacade implements NodeFacade {
     return performance.now();
   }
 
+  /** Stands still. */
+  wallMs(): number {
+    return Date.UTC(2026, 0, 1);
+  }
+
   async execute(request: KvRequest, options: RequestOptions): Promise<KvOutcome> {
     this.seen.push({ request, options, at: this.nowMs() });
     const answer = this.#answers.shift();
@@ -65,8 +71,16 @@ export class LocalFacade implements NodeFacade {
     return answer === undefined ? store() : answer(request, store);
   }
 
-  locate(): KeyLocation {
-    return { hash: 0x1234_5678, partition: onePartition, leader: this.#leader, replicas: nodeIds };
+  /** Where keys lie, as far as the front asks. */
+  partitionOf: (key: Buffer) => number = () => onePartition;
+
+  locate(key: Uint8Array): KeyLocation {
+    const partition = this.partitionOf(asBuffer(key)) as PartitionId;
+    return { hash: 0x1234_5678, partition, leader: this.#leader, replicas: nodeIds };
+  }
+
+  partitions(): readonly PartitionId[] {
+    return [onePartition];
   }
 
   nodeAddress(): string | undefined {
@@ -84,7 +98,7 @@ export class LocalFacade implements NodeFacade {
   partitionStatus(): Promise<readonly PartitionStatus[]> {
     const replicas = nodeIds.map((nodeId) => {
       const role = nodeId === this.#leader ? 'leader' : 'follower';
-      return { nodeId, role, matchIndex: this.#revision, lag: 0, state: 'ok' } as const;
+      return { nodeId, role, matchIndex: this.#partition.state.appliedIndex, lag: 0, state: 'ok' } as const;
     });
     const status: PartitionStatus = {
       id: onePartition,
@@ -92,10 +106,10 @@ export class LocalFacade implements NodeFacade {
       epoch: 1,
       leader: this.#leader,
       term: this.#term,
-      commitIndex: this.#revision,
-      appliedIndex: this.#revision,
+      commitIndex: this.#partition.state.appliedIndex,
+      appliedIndex: this.#partition.state.appliedIndex,
       replicas,
-      keys: this.#records.size,
+      keys: this.#partition.records.size,
     };
     return Promise.resolve([status]);
   }
@@ -111,24 +125,35 @@ export class LocalFacade implements NodeFacade {
     return { type: 'done', partition, leader: to, term: this.#term };
   }
 
+  #page({ from, to, reverse, limit, keysOnly }: KeyRange): RangePage {
+    const within = [...this.#partition.records]
+      .map(([name, record]) => ({ key: Buffer.from(name, 'latin1'), record }))
+      .filter(({ key }) => Buffer.compare(key, from) >= 0 && (to === undefined || Buffer.compare(key, to) < 0))
+      .sort((one, other) => Buffer.compare(one.key, other.key));
+    if (reverse) within.reverse();
+    const values = within
+      .slice(0, limit)
+      .map(({ key, record }) => ({ key, record: keysOnly ? { ...record, value: Buffer.alloc(0) } : record }));
+    return { values, moreAfter: within.length > limit ? values.at(-1)?.key : undefined };
+  }
+
   #apply(request: KvRequest): KvOutcome {
-    const name = Buffer.from(request.key).toString('latin1');
-    const record = this.#records.get(name);
-    if (request.type === 'read') return { type: 'value', origin: localOrigin, record };
-    const { command } = decodeCommand(request.body);
-    if (command.type === 'delete' && record === undefined) {
-      return { type: 'done', origin: localOrigin, result: { type: 'not_found' } };
+    const logTime = this.wallMs();
+    if (request.type === 'read') {
+      const name = Buffer.from(request.key).toString('latin1');
+      return { type: 'value', origin: localOrigin, record: this.#partition.records.get(name), logTime };
     }
-    this.#revision += 1;
-    const revision = this.#revision;
-    if (command.type === 'delete') {
-      this.#records.delete(name);
-      return { type: 'done', origin: localOrigin, result: { type: 'deleted', revision } };
+    if (request.type === 'stale') {
+      const record = this.#partition.records.get(Buffer.from(request.key).toString('latin1'));
+      return { type: 'stale_value', origin: otherOrigin, record, logTime, stalenessMs: 120, estimated: false };
     }
-    const { value, contentType } = command;
-    this.#records.set(name, { value, contentType, revision, incarnation: 1, expiresAt: 0 });
-    const result = { type: 'put', revision, incarnation: 1, created: record === undefined } as const;
-    return { type: 'done', origin: localOrigin, result };
+    if (request.type === 'range') {
+      return { type: 'values', origin: localOrigin, page: this.#page(request.range), logTime };
+    }
+    const { command, dedup } = decodeCommand(request.body);
+    const { result, replayed } = this.#partition.apply(command, dedup === undefined ? { logTime } : { logTime, dedup });
+    if (result.type === 'wrong_epoch') throw new Error('there is one epoch');
+    return { type: 'done', origin: localOrigin, result, logTime, replayed };
   }
 }
 

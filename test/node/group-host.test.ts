@@ -85,6 +85,8 @@ class World {
         leaderCommit: 0 as LogIndex,
         readRound: 0,
         logTime: 0,
+        freshIndex: 0 as LogIndex,
+        freshTime: 0,
         quiesce: false,
       },
       ReplicaRemoved: { ...envelope, type: 'ReplicaRemoved' },

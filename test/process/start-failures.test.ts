@@ -91,7 +91,7 @@ describe('a node refuses to start', () => {
     writeFileSync(file, JSON.stringify({ checksum: crc32(JSON.stringify(changed)), content: changed }));
     const before = readFileSync(file, 'utf8');
     const { code, lines } = await refusal([...at(2, 3), ...inside('newer')]);
-    expect(lines).toEqual(['flotilla: data directory /newer has format 99, and this program reads format 1']);
+    expect(lines).toEqual(['flotilla: data directory /newer has format 99, and this program reads format 2']);
     expect(code).toBe(1);
     expect(readFileSync(file, 'utf8')).toBe(before);
   });

@@ -348,10 +348,24 @@ export class TestMember {
     const others = [...configuration.voters, ...configuration.votersOutgoing].filter((voter) => voter !== this.id);
     const to = this.id;
     for (const from of others)
-      this.raft.step({ type: 'PreVoteResponse', from, to, term: inTerm(term + 1), granted: true });
+      this.raft.step({
+        type: 'PreVoteResponse',
+        from,
+        to,
+        term: inTerm(term + 1),
+        granted: true,
+      });
     this.settle();
     for (const from of others)
-      this.raft.step({ type: 'VoteResponse', from, to, term: inTerm(term + 1), granted: true });
+      this.raft.step({
+        type: 'VoteResponse',
+        from,
+        to,
+        term: inTerm(term + 1),
+        granted: true,
+        timeTerm: inTerm(0),
+        logTime: 0,
+      });
     return this.settle();
   }
 
@@ -433,6 +447,8 @@ export function heartbeat(fields: {
     leaderCommit: at(fields.leaderCommit ?? 0),
     readRound: fields.readRound ?? 0,
     logTime: 0,
+    freshIndex: at(0),
+    freshTime: 0,
     quiesce: fields.quiesce ?? false,
   };
 }
@@ -444,6 +460,7 @@ export function heartbeatAnswered(fields: { from?: number; to?: number; term: nu
     to: replica(fields.to ?? 1),
     term: inTerm(fields.term),
     readRound: fields.readRound ?? 0,
+    logTime: 0,
   };
 }
 
@@ -483,13 +500,14 @@ export function preVoteRequest(fields: {
 }
 
 export function voted(fields: { from?: number; to?: number; term: number; granted: boolean; pre?: boolean }): Message {
-  return {
-    type: fields.pre ? 'PreVoteResponse' : 'VoteResponse',
+  const answer = {
     from: replica(fields.from ?? 2),
     to: replica(fields.to ?? 1),
     term: inTerm(fields.term),
     granted: fields.granted,
   };
+  if (fields.pre) return { type: 'PreVoteResponse', ...answer };
+  return { type: 'VoteResponse', ...answer, timeTerm: inTerm(0), logTime: 0 };
 }
 
 export function timeoutNow(fields: { from?: number; to?: number; term: number }): Message {

@@ -21,7 +21,7 @@ describe('a leadership', () => {
     expect(meanwhile.outcomes).toEqual([{ type: 'not_leader' }]);
     const get = world.get('n3', 'b');
     await world.settle();
-    expect(get.outcomes).toEqual([{ type: 'value', term: 2, record: undefined }]);
+    expect(get.outcomes).toMatchObject([{ type: 'value', term: 2, record: undefined }]);
   });
 
   test('moves with all that was written before it, once that is committed', async () => {

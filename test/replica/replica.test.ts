@@ -18,7 +18,13 @@ describe('a write', () => {
     const put = world.put('n1', 'a', 'one');
     await world.settle();
     expect(put.outcomes).toEqual([
-      { type: 'result', term: 1, result: { type: 'put', revision: 2, incarnation: 1, created: true } },
+      {
+        type: 'result',
+        term: 1,
+        result: { type: 'put', revision: 2, incarnation: 1, created: true, expiresAt: 0 },
+        replayed: false,
+        logTime: expect.any(Number) as number,
+      },
     ]);
     const get = world.get('n1', 'a');
     await world.settle();

@@ -62,7 +62,7 @@ export class Source {
 
 export function machineState(index: number, state: ReadonlyMap<string, string>): MachineState {
   const bytes = [...state].reduce((sum, [key, value]) => sum + key.length + value.length, 0);
-  return { appliedIndex: index, appliedTerm: 2, logTime: 77, keys: state.size, bytes };
+  return { appliedIndex: index, appliedTerm: 2, logTime: 77, keys: state.size, bytes, expiring: 0, remembered: 0 };
 }
 
 /** Staging areas of one node that notice being asked for two things at once. */

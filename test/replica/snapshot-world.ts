@@ -66,7 +66,7 @@ export class Receiving {
   #start(): SnapshotReceiver {
     const options: SnapshotReceiverOptions = {
       clock: this.#clock,
-      limits: { ...limits, keyBytesMax: 100, recordsBytesMax: 4000 },
+      limits: { ...limits, nameBytesMax: 100, recordsBytesMax: 4000 },
       storage: this.staging,
       wants: ({ partition, index }) =>
         this.wanted.type === 'yes' && index <= (this.appliedIndex.get(partition) ?? 0)

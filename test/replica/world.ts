@@ -1,5 +1,7 @@
 /** Three replicas of one partition over memory storage; the test decides what is delivered and what becomes durable. */
+import { put } from '../kv/partition.ts';
 import { defaults, type SnapshotConfig } from '../../src/config.ts';
+import type { Command, Dedup, KeyRange } from '../../src/kv/types.ts';
 import { encodeCommand } from '../../src/kv/command.ts';
 import { encodeConfiguration } from '../../src/raft/configuration.ts';
 import type { Message, ReplicaId } from '../../src/raft/types.ts';
@@ -93,7 +95,7 @@ export class World {
       transport: { send: (to, _partition, message) => this.#sent({ from: nodeId, to, message }) },
       clock: this.clock,
       random: () => self.replicaId / 10,
-      limits: { ...defaults.raft, pendingBytesMax: defaults.storage.pendingBytesMax, ...limits },
+      limits: { ...defaults.raft, ...defaults.state, pendingBytesMax: defaults.storage.pendingBytesMax, ...limits },
       campaignsFirst: self.replicaId === 1,
       wake: () => void this.#dirty.add(nodeId),
       onLeader: (hint) => {
@@ -105,6 +107,9 @@ export class World {
         snapshots.sender.send(due, () => this.replicas.get(nodeId)?.snapshotEnded(due.to.replicaId));
       },
       pinnedIndex: () => snapshots.sender.pinnedIndex(partition),
+      onFailure: (error) => {
+        throw error;
+      },
       onRemoved: () => undefined,
     });
     this.replicas.set(nodeId, replica);
@@ -158,12 +163,28 @@ export class World {
   }
 
   put(name: string, key: string, value: string, timeoutMs = 1000): Asked {
-    const body = encodeCommand({ type: 'put', key: Buffer.from(key), value: Buffer.from(value), contentType: '' });
+    return this.propose(name, put(key, value), { timeoutMs });
+  }
+
+  propose(
+    name: string,
+    command: Command,
+    { dedup, timeoutMs = 1000 }: { readonly dedup?: Dedup; readonly timeoutMs?: number } = {},
+  ): Asked {
+    const body = encodeCommand(command, dedup);
     return this.#ask((answer) => this.node(name).propose(body, this.now + timeoutMs, answer));
   }
 
   get(name: string, key: string, timeoutMs = 1000): Asked {
-    return this.#ask((answer) => this.node(name).read(Buffer.from(key), this.now + timeoutMs, answer));
+    return this.#ask((answer) =>
+      this.node(name).read({ type: 'key', key: Buffer.from(key) }, this.now + timeoutMs, answer),
+    );
+  }
+
+  range(name: string, range: Partial<KeyRange> = {}, timeoutMs = 1000): Asked {
+    const whole = { from: Buffer.alloc(0), to: undefined, reverse: false, limit: 1000, bytesMax: 1e6, keysOnly: false };
+    const query = { type: 'range', range: { ...whole, ...range } } as const;
+    return this.#ask((answer) => this.node(name).read(query, this.now + timeoutMs, answer));
   }
 
   /** As a node has them: one sender and one receiver, joined to the replica. */
@@ -181,7 +202,7 @@ export class World {
       }),
       receiver: new SnapshotReceiver({
         clock,
-        limits: { ...limits, keyBytesMax: 1024, recordsBytesMax: 2 * 1024 * 1024 },
+        limits: { ...limits, nameBytesMax: 1024, recordsBytesMax: 2 * 1024 * 1024 },
         storage,
         wants: ({ to, term, index }) => this.node(nodeId).wantsSnapshot({ to, term, index }),
         install: (staged) => this.node(nodeId).install(staged),

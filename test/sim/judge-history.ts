@@ -145,7 +145,14 @@ export class JudgeHistory {
   elect(leader: number, term: number, voters: readonly number[], last: Told = [0, 0]): void {
     for (const voter of voters) {
       this.save(voter, { term, vote: leader });
-      if (voter !== leader) this.send(voter, leader, { type: 'VoteResponse', term: term as Term, granted: true });
+      if (voter !== leader)
+        this.send(voter, leader, {
+          type: 'VoteResponse',
+          term: term as Term,
+          granted: true,
+          timeTerm: 0 as Term,
+          logTime: 0,
+        });
     }
     this.append(leader, voters.find((voter) => voter !== leader) ?? leader, term, { after: last });
   }
@@ -168,9 +175,18 @@ export class JudgeHistory {
     });
   }
 
-  heartbeat(leader: number, to: number, term: number, commit: number, quiesce = false): void {
+  /** `stamps`: its log time, and the index below which all lies that was committed by which time. */
+  heartbeat(
+    leader: number,
+    to: number,
+    term: number,
+    commit: number,
+    quiesce = false,
+    [logTime, index, freshTime]: readonly [number, number, number] = [0, 0, 0],
+  ): void {
     const leaderCommit = commit as LogIndex;
-    this.send(leader, to, { type: 'Heartbeat', term: term as Term, leaderCommit, readRound: 0, logTime: 0, quiesce });
+    const stamps = { logTime, freshIndex: index as LogIndex, freshTime };
+    this.send(leader, to, { type: 'Heartbeat', term: term as Term, leaderCommit, readRound: 0, ...stamps, quiesce });
   }
 
   success(from: number, to: number, term: number, index: number): void {
@@ -220,7 +236,7 @@ export function keyOf(replica: number): ReplicaKey {
 }
 
 export function stateAfter(index: number, term: number): MachineState {
-  return { appliedIndex: index, appliedTerm: term, logTime: 0, keys: 0, bytes: 0 };
+  return { appliedIndex: index, appliedTerm: term, logTime: 0, keys: 0, bytes: 0, expiring: 0, remembered: 0 };
 }
 
 function hardState({ term = 0, vote = noReplica }: ToldWrite): HardState {

@@ -196,7 +196,13 @@ export class JudgeModel {
       voter.vote = id;
       this.#write(voter, { term });
       this.#settle(voter);
-      this.history.send(voter.id, id, { type: 'VoteResponse', term: term as Term, granted: true });
+      this.history.send(voter.id, id, {
+        type: 'VoteResponse',
+        term: term as Term,
+        granted: true,
+        timeTerm: 0 as Term,
+        logTime: 0,
+      });
       granted.add(voter.id);
     }
     const wins = (of: readonly number[]): boolean => of.filter((voter) => granted.has(voter)).length > of.length / 2;

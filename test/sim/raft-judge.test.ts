@@ -210,6 +210,7 @@ describe('state machine safety', () => {
       type: 'put',
       key: Buffer.from('k'),
       record: { value: Buffer.from(text), contentType: '', revision: 2, incarnation: 1, expiresAt: 0 },
+      expiresBefore: 0,
     }) as const;
 
   /** Applied on replica 1, known to be committed. */
@@ -227,7 +228,7 @@ describe('state machine safety', () => {
     expectViolation('state machine safety', says, () => applied().apply(2, 2, 1, [put('b')]));
     expectViolation('state machine safety', says, () => applied().apply(2, 2, 1));
     expectViolation('state machine safety', says, () =>
-      applied().apply(2, 2, 1, [{ type: 'delete', key: Buffer.from('k') }]),
+      applied().apply(2, 2, 1, [{ type: 'delete', key: Buffer.from('k'), expiresBefore: 0 }]),
     );
   });
 
@@ -348,6 +349,20 @@ describe('commit', () => {
   });
 });
 
+describe('freshness', () => {
+  it('a state is called as fresh as a time at which more was committed', () => {
+    const history = JudgeHistory.replicated();
+    history.heartbeat(1, 2, 1, 0, false, [500, 0, 0]);
+    history.heartbeat(1, 2, 1, 3, false, [600, 0, 500]);
+    history.heartbeat(1, 2, 1, 3, false, [700, 3, 600]);
+    expectViolation('freshness', 'log time 600 lies at or below 2, when 3 was committed', () =>
+      history.heartbeat(1, 2, 1, 3, false, [800, 2, 600]),
+    );
+    // Of a time that no leader has told, nothing is known.
+    history.heartbeat(1, 2, 1, 3, false, [900, 0, 550]);
+  });
+});
+
 describe('durable term and vote', () => {
   it('the term falls, or the vote changes within it', () => {
     const history = new JudgeHistory();
@@ -457,10 +472,11 @@ describe('spoke too early', () => {
     const history = new JudgeHistory();
     const term = 1 as Term;
     const write = history.write(2, { term, vote: 1 });
-    const yes = (): void => history.send(2, 1, { type: 'VoteResponse', term, granted: true });
+    const yes = (): void =>
+      history.send(2, 1, { type: 'VoteResponse', term, granted: true, timeTerm: 0 as Term, logTime: 0 });
     expectViolation('spoke too early', 'sends a VoteResponse of term 1, and only 0 is durable', yes);
     for (const type of ['HeartbeatResponse', 'PreVoteResponse'] as const) {
-      const rest = type === 'HeartbeatResponse' ? { type, readRound: 0 } : { type, granted: false };
+      const rest = type === 'HeartbeatResponse' ? { type, readRound: 0, logTime: 0 } : { type, granted: false };
       expectViolation('spoke too early', `sends a ${type}`, () => history.send(2, 1, { term, ...rest }));
     }
     const asks = { type: 'VoteRequest', lastLogIndex: 0, lastLogTerm: 0, transfer: false } as never;
@@ -472,7 +488,7 @@ describe('spoke too early', () => {
     history.durable(2, write);
     yes();
     expectViolation('spoke too early', 'n2 tells its vote for n3 in term 1', () =>
-      history.send(2, 3, { type: 'VoteResponse', term, granted: true }),
+      history.send(2, 3, { type: 'VoteResponse', term, granted: true, timeTerm: 0 as Term, logTime: 0 }),
     );
   });
 

@@ -53,15 +53,23 @@ export function record(value: string, revision = 1): ValueRecord {
 }
 
 export function put(key: string, value: string, revision = 1): StateWrite {
-  return { type: 'put', key: bytes(key), record: record(value, revision) };
+  return { type: 'put', key: bytes(key), record: record(value, revision), expiresBefore: 0 };
 }
 
 export function del(key: string): StateWrite {
-  return { type: 'delete', key: bytes(key) };
+  return { type: 'delete', key: bytes(key), expiresBefore: 0 };
 }
 
 export function machineState(appliedIndex: number, appliedTerm = 1): MachineState {
-  return { appliedIndex, appliedTerm, logTime: 1000 + appliedIndex, keys: appliedIndex, bytes: 10 * appliedIndex };
+  return {
+    appliedIndex,
+    appliedTerm,
+    logTime: 1000 + appliedIndex,
+    keys: appliedIndex,
+    bytes: 10 * appliedIndex,
+    expiring: 0,
+    remembered: 0,
+  };
 }
 
 /** Hands a write over and waits until it is durable. */
@@ -98,7 +106,15 @@ export function value(storage: Storage, partition: PartitionId, key: string): st
 export function stateOf(values: Readonly<Record<string, string>>, appliedIndex: number, appliedTerm = 1): MachineState {
   const pairs = Object.entries(values);
   const size = pairs.reduce((sum, [key, text]) => sum + key.length + text.length, 0);
-  return { appliedIndex, appliedTerm, logTime: 5000 + appliedIndex, keys: pairs.length, bytes: size };
+  return {
+    appliedIndex,
+    appliedTerm,
+    logTime: 5000 + appliedIndex,
+    keys: pairs.length,
+    bytes: size,
+    expiring: 0,
+    remembered: 0,
+  };
 }
 
 export function configurationOf(index: number, body = `members of ${index}`): StoredConfiguration {

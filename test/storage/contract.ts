@@ -90,7 +90,11 @@ export function storageContract(name: string, makeHarness: () => StorageHarness)
         contentType: 'text/plain; charset="ü"',
       };
       await append(storage, logWrite(p1, { hardState: hardState(7, 3), entries: written }));
-      storage.stageState(p1, [{ type: 'put', key: Buffer.from([0, 255, 10]), record: stored }], machineState(2));
+      storage.stageState(
+        p1,
+        [{ type: 'put', key: Buffer.from([0, 255, 10]), record: stored, expiresBefore: 0 }],
+        machineState(2),
+      );
       storage = await harness.reopen();
       expect(storage.group(p1).hardState).toEqual({ currentTerm: 7, votedFor: 3 });
       expect(storage.group(p1).machineState).toEqual(machineState(2));
@@ -284,6 +288,7 @@ export function storageContract(name: string, makeHarness: () => StorageHarness)
         type: 'put' as const,
         key,
         record: record(key.length > 1 ? key.toString('hex') : ''),
+        expiresBefore: 0,
       }));
       storage.stageState(p1, writes, machineState(0, 0));
       const expected = writes.map((write) => write.record);

@@ -155,6 +155,8 @@ describe('a crash while a replica is destroyed', () => {
         logTime: 0,
         keys: 0,
         bytes: 0,
+        expiring: 0,
+        remembered: 0,
       });
       expect([storage.log(p1).firstIndex(), storage.log(p1).lastIndex()]).toEqual([1, 0]);
       await append(storage, logWrite(p1, { hardState: hardState(7), entries: entries(1, 2, 7) }));

@@ -92,13 +92,13 @@ describe('identity', () => {
       [() => undefined, { nodeId: 'n2' }, 'wrong_node', /belongs to node n1, not to n2$/],
       [() => undefined, { clusterName: 'prod' }, 'wrong_cluster', /belongs to cluster dev, not to prod$/],
       [
-        () => rewrite((content) => (content['formatVersion'] = 2)),
+        () => rewrite((content) => (content['formatVersion'] = 1)),
         {},
         'unsupported_format',
-        /has format 2, and this program reads format 1$/,
+        /has format 1, and this program reads format 2$/,
       ],
       [
-        () => rewrite((content) => Object.assign(content, { formatVersion: 1, featureLevel: 9 })),
+        () => rewrite((content) => Object.assign(content, { formatVersion: 2, featureLevel: 9 })),
         {},
         'unsupported_format',
         /is at feature level 9, and this program knows 1$/,

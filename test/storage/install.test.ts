@@ -357,7 +357,7 @@ describe('sweeping', () => {
   }
 
   const left = (storage: MemoryStorage): number =>
-    [...storage.records.state.keys()].filter((key) => key.charCodeAt(4) === RecordKind.value).length;
+    [...storage.records.state.keys()].filter((key) => key.charCodeAt(4) === RecordKind.area0).length;
 
   test('goes in steps of some hundred keys, and where it was is where the next start goes on', async () => {
     const full = await fullTarget(1000);

@@ -38,6 +38,8 @@ async function moments(config: Partial<StorageConfig>): Promise<Moment[]> {
       logTime: 0,
       keys: 0,
       bytes: 0,
+      expiring: 0,
+      remembered: 0,
     });
     storage.flush();
     if (index % 7 === 0) taken.push({ acknowledged, files: readLiveFiles(live) });

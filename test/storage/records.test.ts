@@ -32,10 +32,19 @@ import {
   encodeStagedSnapshot,
   encodeUnswept,
 } from '../../src/storage/state-records.ts';
+import {
+  decodeDue,
+  decodeRemembered,
+  decodeRememberedAt,
+  encodeDue,
+  encodeRemembered,
+  encodeRememberedAt,
+} from '../../src/storage/state-entries.ts';
 import { decodeValue, encodeValue } from '../../src/storage/value-record.ts';
 import { bytes, present } from './building.ts';
 
 const scratch = new Scratch();
+const digest = Buffer.from(Array.from({ length: 16 }, (_, position) => position));
 const anyChecksum: unknown = expect.any(Number);
 const partition = 0x01020304 as PartitionId;
 const entry = { index: 258 as LogIndex, term: 7 as Term, kind: 1 as const, body: bytes('put') };
@@ -53,6 +62,8 @@ const machineState = {
   logTime: 1_700_000_000_000,
   keys: 2,
   bytes: 2 ** 53 - 1,
+  expiring: 1,
+  remembered: 3,
 };
 
 const written: Record<
@@ -63,8 +74,6 @@ const written: Record<
     key: string;
     value: string;
     content: unknown;
-    /** 1 when left out. */
-    version?: number;
   }
 > = {
   'log entry': {
@@ -118,22 +127,21 @@ const written: Record<
     encode: () => encodeMachineState(scratch, partition, { machineState, area: 1, configurationIndex: 17 as LogIndex }),
     decode: decodeMachineState,
     key: '01020304 03',
-    //      version, applied index, applied term, log time, keys, bytes, live area, has a configuration, its index
+    //      version, applied index, applied term, log time, keys, bytes, keys with a due time, results, live area, has a
+    //      configuration, its index
     value:
-      '02 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff' +
-      '0000000000000001 0000000000000001 0000000000000011',
+      '01 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff' +
+      '0000000000000001 0000000000000003 0000000000000001 0000000000000001 0000000000000011',
     content: { machineState, area: 1, configurationIndex: 17 },
-    version: 2,
   },
   'machine state without a configuration of its own': {
     encode: () => encodeMachineState(scratch, partition, { machineState, area: 0, configurationIndex: undefined }),
     decode: decodeMachineState,
     key: '01020304 03',
     value:
-      '02 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff' +
-      '0000000000000000 0000000000000000 0000000000000000',
+      '01 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff' +
+      '0000000000000001 0000000000000003 0000000000000000 0000000000000000 0000000000000000',
     content: { machineState, area: 0, configurationIndex: undefined },
-    version: 2,
   },
   configuration: {
     encode: () => encodeConfigurationRecord(scratch, partition, { index: 17 as LogIndex, body: bytes('members') }),
@@ -152,10 +160,10 @@ const written: Record<
       }),
     decode: decodeStagedSnapshot,
     key: '01020304 08',
-    //      version, applied index, applied term, log time, keys, bytes, area, configuration's index and body
+    //      version, what the machine state counts, area, configuration's index and body
     value:
       '01 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff' +
-      '0000000000000001 0000000000000011 6d656d62657273',
+      '0000000000000001 0000000000000003 0000000000000001 0000000000000011 6d656d62657273',
     content: { machineState, area: 1, configuration: { index: 17, body: bytes('members') } },
   },
   'staged snapshot without a configuration of its own': {
@@ -164,7 +172,7 @@ const written: Record<
     key: '01020304 08',
     value:
       '01 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff' +
-      '0000000000000000 0000000000000000',
+      '0000000000000001 0000000000000003 0000000000000000 0000000000000000',
     content: { machineState, area: 0, configuration: undefined },
   },
   'sweeping mark': {
@@ -178,7 +186,7 @@ const written: Record<
   'value with everything': {
     encode: () => encodeValue(scratch, partition, 0, bytes('hello'), value),
     decode: decodeValue,
-    key: '01020304 05 68656c6c6f',
+    key: '01020304 05 03 68656c6c6f',
     //      version, flags, revision, incarnation, due at, content type, value
     value: '01 03 0000000000000102 00000001 000001a3185c5000 000a 746578742f706c61696e 776f726c64',
     content: value,
@@ -186,7 +194,7 @@ const written: Record<
   'value of the other area': {
     encode: () => encodeValue(scratch, partition, 1, bytes('h'), { ...value, contentType: '', expiresAt: 0 }),
     decode: decodeValue,
-    key: '01020304 0a 68',
+    key: '01020304 0a 03 68',
     value: '01 00 0000000000000102 00000001 776f726c64',
     content: { ...value, contentType: '', expiresAt: 0 },
   },
@@ -194,9 +202,40 @@ const written: Record<
     encode: () =>
       encodeValue(scratch, partition, 0, bytes('h'), { ...value, value: bytes(''), contentType: '', expiresAt: 0 }),
     decode: decodeValue,
-    key: '01020304 05 68',
+    key: '01020304 05 03 68',
     value: '01 00 0000000000000102 00000001',
     content: { ...value, value: bytes(''), contentType: '', expiresAt: 0 },
+  },
+  'result kept for repeats': {
+    encode: () =>
+      encodeRemembered(scratch, { partition, area: 0 }, bytes('name'), {
+        at: 259,
+        digest,
+        result: { type: 'not_found' },
+      }),
+    decode: decodeRemembered,
+    key: '01020304 05 00 6e616d65',
+    //      version, log time, digest, result
+    value: '01 0000000000000103 000102030405060708090a0b0c0d0e0f 03',
+    content: { at: 259, digest, result: { type: 'not_found' } },
+  },
+  'time at which a result was kept': {
+    encode: () => encodeRememberedAt(scratch, { partition, area: 1 }, bytes('name'), 259),
+    decode: decodeRememberedAt,
+    //    log time, name
+    key: '01020304 0a 01 0000000000000103 6e616d65',
+    value: '01',
+    content: { at: 259, name: bytes('name') },
+  },
+  'time at which a key is due': {
+    encode: () =>
+      encodeDue(scratch, { partition, area: 0 }, { key: bytes('h'), expiresAt: 260, revision: 258, incarnation: 1 }),
+    decode: decodeDue,
+    //    due at, key
+    key: '01020304 05 02 0000000000000104 68',
+    //      version, revision, incarnation
+    value: '01 0000000000000102 00000001',
+    content: { key: bytes('h'), expiresAt: 260, revision: 258, incarnation: 1 },
   },
   'batch sequence': {
     encode: () =>
@@ -257,32 +296,22 @@ describe.each(Object.entries(written))('%s', (_name, golden) => {
   });
 
   test('of a version from the future is refused by name', () => {
-    const { version = 1 } = golden;
-    const newer = sealed(key, Buffer.concat([Buffer.from([version + 1]), fromHex(golden.value).subarray(1)]));
-    expect(() => golden.decode(key, newer)).toThrow(`has version ${version + 1}, known is ${version}`);
+    const newer = sealed(key, Buffer.concat([Buffer.from([2]), fromHex(golden.value).subarray(1)]));
+    expect(() => golden.decode(key, newer)).toThrow('has version 2, known is 1');
   });
 });
 
-test('a machine state of version 1 is still read: its values are in area 0', () => {
-  const key = fromHex('01020304 03');
-  //                       version, applied index, applied term, log time, keys, bytes
-  const value = fromHex('01 0000000000000102 0000000000000007 0000018bcfe56800 0000000000000002 001fffffffffffff');
-  const stored = sealed(key, value);
-  expect(stored.readUInt32BE(stored.length - 4).toString(16)).toBe('27a10465');
-  expect(decodeMachineState(key, stored)).toEqual({ machineState, area: 0, configurationIndex: undefined });
-});
-
 test.each([
-  ['value of key "h" has fields beyond its end', '01020304 05 68', '01 02 0000000000000102 00000001 ffff 61'],
+  ['value of key "h" has fields beyond its end', '01020304 05 03 68', '01 02 0000000000000102 00000001 ffff 61'],
   [
     'machine state says 2 where only 0 and 1',
     '01020304 03',
-    `02 ${'0000000000000000'.repeat(5)} 0000000000000002 ${'0000000000000000'.repeat(2)}`,
+    `01 ${'0000000000000000'.repeat(7)} 0000000000000002 ${'0000000000000000'.repeat(2)}`,
   ],
   [
     'staged snapshot says 3 where only 0 and 1',
     '01020304 08',
-    `01 ${'0000000000000000'.repeat(5)} 0000000000000003 ${'0000000000000000'.repeat(2)}`,
+    `01 ${'0000000000000000'.repeat(7)} 0000000000000003 ${'0000000000000000'.repeat(2)}`,
   ],
 ])('%s: a good checksum alone is not believed', (message, hexKey, hex) => {
   const key = fromHex(hexKey);
@@ -305,15 +334,18 @@ test('these are the checksums, worked out once and for all', () => {
       "96828cca",
       "e0c4eeca",
       "ac44241c",
-      "1de38ed1",
-      "e78e7123",
+      "b9d95a2a",
+      "43b4a5d8",
       "5ac9b0d8",
-      "3396faae",
-      "dc2823a8",
+      "7a3d3d64",
+      "76a4108d",
       "d95328b4",
-      "76af01dc",
-      "e9426c49",
-      "2bf259c0",
+      "de5afad",
+      "fb97c7d1",
+      "b7abe109",
+      "fd56384e",
+      "df6c7e80",
+      "d01f3fdf",
       "78188a75",
     ]
   `);

@@ -2,10 +2,11 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { PartitionId } from '../../src/replica/ports.ts';
-import { valueKey } from '../../src/storage/keys.ts';
+import { nothingCounted } from '../../src/storage/area-records.ts';
+import { valueKey, withinArea } from '../../src/storage/keys.ts';
 import { Scratch } from '../../src/storage/sealing.ts';
 import { ChunkWriter, decodeChunk } from '../../src/storage/snapshot-chunk.ts';
-import { encodeValue, sealValueUnder } from '../../src/storage/value-record.ts';
+import { encodeValue, sealUnder } from '../../src/storage/value-record.ts';
 import { bytes, present } from './building.ts';
 
 const scratch = new Scratch();
@@ -16,9 +17,14 @@ function sealedValue(key: string, of = partition): Buffer {
   return Buffer.from(encodeValue(scratch, of, 0, bytes(key), value).value);
 }
 
+/** Where a value lies within its area. */
+function nameOf(key: string): Buffer {
+  return withinArea(valueKey(partition, 0, bytes(key)));
+}
+
 function chunkOf(keys: readonly string[], of = partition): Buffer {
   const writer = new ChunkWriter(partition);
-  for (const key of keys) writer.add(bytes(key), sealedValue(key, of));
+  for (const key of keys) writer.add(nameOf(key), sealedValue(key, of));
   return writer.finish();
 }
 
@@ -32,20 +38,20 @@ function changed(chunk: Buffer, change: (content: Buffer) => Buffer): Buffer {
 
 test('a chunk is written as these bytes, and read back from them', () => {
   const chunk = chunkOf(['a', 'bc']);
-  //  version, partition, records | lengths, key, value: version, flags, revision, incarnation, value, checksum | checksum
+  //  version, partition, records | lengths, space and key, value: version, flags, revision, incarnation, value, checksum | checksum
   expect(chunk.toString('hex')).toMatchInlineSnapshot(
-    `"010102030400000002000100000017610100000000000000010200000001776f726c645deb0e9300020000001762630100000000000000010200000001776f726c64e98caf5eb00db175"`,
+    `"01010203040000000200020000001703610100000000000000010200000001776f726c64dfb132650003000000170362630100000000000000010200000001776f726c64bdd0a24b1651c570"`,
   );
   expect(decodeChunk(partition, chunk)).toEqual([
-    { userKey: bytes('a'), value: sealedValue('a'), valueBytes: 5 },
-    { userKey: bytes('bc'), value: sealedValue('bc'), valueBytes: 5 },
+    { name: nameOf('a'), value: sealedValue('a'), counts: { ...nothingCounted, keys: 1, bytes: 6 } },
+    { name: nameOf('bc'), value: sealedValue('bc'), counts: { ...nothingCounted, keys: 1, bytes: 7 } },
   ]);
   expect(decodeChunk(partition, chunkOf([]))).toEqual([]);
 });
 
 test('a value carried to the other area is what would have been written there', () => {
   const key = valueKey(partition, 1, bytes('a'));
-  const carried = sealValueUnder(scratch, key, sealedValue('a'));
+  const carried = sealUnder(scratch, key, sealedValue('a'));
   const expected = encodeValue(new Scratch(), partition, 1, bytes('a'), value);
   expect([carried.key, carried.value]).toEqual([expected.key, expected.value]);
 });

@@ -164,9 +164,9 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
       source.stageState(p1, [del('b'), put('c', 'later')], stateOf({ a: 'staged', c: 'later' }, 10));
       await settled(source);
       const first = await snapshot.read(undefined, 1);
-      expect([Buffer.from(first.last ?? []).toString(), first.done]).toEqual(['a', false]);
+      expect([Buffer.from(first.last ?? []).toString(), first.done]).toEqual(['\x03a', false]);
       const second = await snapshot.read(first.last, 1);
-      expect([Buffer.from(second.last ?? []).toString(), second.done]).toEqual(['b', true]);
+      expect([Buffer.from(second.last ?? []).toString(), second.done]).toEqual(['\x03b', true]);
       expect((await snapshot.read(second.last, 1)).last).toBeUndefined();
       snapshot.close();
       await expect(snapshot.read(undefined, 1)).rejects.toThrow('the snapshot is closed');

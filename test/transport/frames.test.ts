@@ -16,29 +16,29 @@ const unformed: Hello = helloFrom(nodeA, 'node-2' as NodeId, { clusterId: undefi
 
 describe('the bytes of each frame', () => {
   const helloHex =
-    '464c4f54 0002 0001 01 0123456789abcdef0123456789abcdef 01 61 01 62 0000000000000001 11112222333344445555666677778888 0000';
+    '464c4f54 0003 0001 01 0123456789abcdef0123456789abcdef 01 61 01 62 0000000000000001 11112222333344445555666677778888 0000';
   const unformedHex =
-    '464c4f54 0002 0001 01 00000000000000000000000000000000 01 61 06 6e6f64652d32 0000000100000002 11112222333344445555666677778888 0000';
+    '464c4f54 0003 0001 01 00000000000000000000000000000000 01 61 06 6e6f64652d32 0000000100000002 11112222333344445555666677778888 0000';
   const heartbeatHex =
-    '07 00000007 00000001 00000002 0000000000000003 0000000000000004 0000000000000009 0000000000000005 00';
+    '07 00000007 00000001 00000002 0000000000000003 0000000000000004 0000000000000009 0000000000000005 0000000000000003 0000000000000004 00';
   const golden: readonly (readonly [string, Frame, Buffer, string])[] = [
     [
       'hello',
       { type: 'hello', hello: helloFrom(nodeA, nodeB) },
       helloFrame(helloFrom(nodeA, nodeB)),
-      `00000038 e158076b 01 ${helloHex}`,
+      `00000038 65691e9a 01 ${helloHex}`,
     ],
     [
       'hello of a node not formed yet',
       { type: 'hello', hello: unformed },
       helloFrame(unformed),
-      `0000003d 63985859 01 ${unformedHex}`,
+      `0000003d 419beb49 01 ${unformedHex}`,
     ],
     [
       'hello of a bulk connection',
       { type: 'hello', hello: helloFrom(nodeA, nodeB, { lane: 'bulk' }) },
       helloFrame(helloFrom(nodeA, nodeB, { lane: 'bulk' })),
-      `00000038 5ad31ac4 01 ${helloHex.replace('0001 01', '0001 02')}`,
+      `00000038 dee20335 01 ${helloHex.replace('0001 01', '0001 02')}`,
     ],
     [
       'refusal',
@@ -50,7 +50,7 @@ describe('the bytes of each frame', () => {
       'Raft',
       { type: 'raft', envelopes: [{ partition: group, message: heartbeat(9) }] },
       raftFrame(1),
-      `0000002f 97005a95 03 ${heartbeatHex}`,
+      `0000003f 23eb279f 03 ${heartbeatHex}`,
     ],
     ['ping', { type: 'ping' }, plainFrame(FrameType.ping), '00000001 d56f2b94 04'],
     ['pong', { type: 'pong' }, plainFrame(FrameType.pong), '00000001 a2681b02 05'],
@@ -185,7 +185,7 @@ describe('the receiver refuses', () => {
       return plainFrame(FrameType.hello, copy);
     };
     expect(() => received(changed(0, 0))).toThrow('magic');
-    expect(() => received(changed(5, 1))).toThrow('speaks protocol version 1, this node speaks 2');
+    expect(() => received(changed(5, 1))).toThrow('speaks protocol version 1, this node speaks 3');
     expect(() => received(changed(7, 0))).toThrow('feature level 0');
     for (const lane of [0, 3, 255]) expect(() => received(changed(8, lane))).toThrow(`lane ${lane} does not exist`);
     expect(() => received(changed(26, 0x20))).toThrow('node id');

@@ -23,7 +23,10 @@ const golden: readonly (readonly [Message, string])[] = [
     { type: 'VoteRequest', ...envelope, lastLogIndex: index(7), lastLogTerm: term(8), transfer: true },
     `03 ${envelopeHex} 0000000000000007 0000000000000008 01`,
   ],
-  [{ type: 'VoteResponse', ...envelope, granted: false }, `04 ${envelopeHex} 00`],
+  [
+    { type: 'VoteResponse', ...envelope, granted: false, timeTerm: term(5), logTime: 21 },
+    `04 ${envelopeHex} 00 0000000000000005 0000000000000015`,
+  ],
   [
     {
       type: 'AppendEntriesRequest',
@@ -60,11 +63,16 @@ const golden: readonly (readonly [Message, string])[] = [
       leaderCommit: index(39),
       readRound: 17,
       logTime: 0x1fffffffffffff,
+      freshIndex: index(38),
+      freshTime: 18,
       quiesce: true,
     },
-    `07 ${envelopeHex} 0000000000000027 0000000000000011 001fffffffffffff 01`,
+    `07 ${envelopeHex} 0000000000000027 0000000000000011 001fffffffffffff 0000000000000026 0000000000000012 01`,
   ],
-  [{ type: 'HeartbeatResponse', ...envelope, readRound: 17 }, `08 ${envelopeHex} 0000000000000011`],
+  [
+    { type: 'HeartbeatResponse', ...envelope, readRound: 17, logTime: 19 },
+    `08 ${envelopeHex} 0000000000000011 0000000000000013`,
+  ],
   [{ type: 'TimeoutNow', ...envelope }, `09 ${envelopeHex}`],
   [{ type: 'ReplicaRemoved', ...envelope }, `0a ${envelopeHex}`],
 ];
@@ -204,7 +212,13 @@ function anyMessage(): fc.Arbitrary<Message> {
     fc.record({ type: fc.constant('PreVoteRequest' as const), ...ends, ...lastLog }),
     fc.record({ type: fc.constant('PreVoteResponse' as const), ...ends, granted }),
     fc.record({ type: fc.constant('VoteRequest' as const), ...ends, ...lastLog, transfer: fc.boolean() }),
-    fc.record({ type: fc.constant('VoteResponse' as const), ...ends, granted }),
+    fc.record({
+      type: fc.constant('VoteResponse' as const),
+      ...ends,
+      granted,
+      timeTerm: anyTerm,
+      logTime: fc.maxSafeNat(),
+    }),
     fc.record({
       type: fc.constant('AppendEntriesResponse' as const),
       ...ends,
@@ -219,9 +233,16 @@ function anyMessage(): fc.Arbitrary<Message> {
       leaderCommit: anyIndex,
       readRound: fc.maxSafeNat(),
       logTime: fc.maxSafeNat(),
+      freshIndex: anyIndex,
+      freshTime: fc.maxSafeNat(),
       quiesce: fc.boolean(),
     }),
-    fc.record({ type: fc.constant('HeartbeatResponse' as const), ...ends, readRound: fc.maxSafeNat() }),
+    fc.record({
+      type: fc.constant('HeartbeatResponse' as const),
+      ...ends,
+      readRound: fc.maxSafeNat(),
+      logTime: fc.maxSafeNat(),
+    }),
     fc.record({ type: fc.constantFrom('TimeoutNow' as const, 'ReplicaRemoved' as const), ...ends }),
   );
   return fc.oneof({ arbitrary: plain, weight: 3 }, { arbitrary: anyAppend(replica, anyIndex), weight: 1 });

@@ -40,6 +40,8 @@ export function heartbeat(readRound: number): Message {
     leaderCommit: 4 as LogIndex,
     readRound,
     logTime: 5,
+    freshIndex: 3 as LogIndex,
+    freshTime: 4,
     quiesce: false,
   };
 }

@@ -4,6 +4,8 @@
  * equal states at equal applied indexes follow from one step to the next; a replica that restarts enters at an index
  * that is compared as well.
  */
+import { emptyMachineState } from '../../kv/machine.ts';
+import { encodeResult } from '../../kv/result-codec.ts';
 import type { MachineState, StateWrite, ValueRecord } from '../../kv/types.ts';
 import type { PartitionId } from '../../replica/ports.ts';
 import { Violation } from '../violation.ts';
@@ -17,7 +19,7 @@ interface AppliedStep {
 
 const beforeFirst: AppliedStep = {
   writes: [],
-  machineState: { appliedIndex: 0, appliedTerm: 0, logTime: 0, keys: 0, bytes: 0 },
+  machineState: emptyMachineState,
   firstBy: 'everyone',
 };
 
@@ -51,7 +53,7 @@ export class AppliedSteps {
   }
 
   #compare(node: string, { machineState: first, firstBy }: AppliedStep, machineState: MachineState): void {
-    for (const field of ['appliedTerm', 'logTime', 'keys', 'bytes'] as const) {
+    for (const field of ['appliedTerm', 'logTime', 'keys', 'bytes', 'expiring', 'remembered'] as const) {
       if (first[field] === machineState[field]) continue;
       const values = `${machineState[field]} on ${node} and ${first[field]} on ${firstBy}`;
       this.#fail(`after applying ${machineState.appliedIndex}, ${field} is ${values}`);
@@ -72,8 +74,24 @@ function isSameWrites(a: readonly StateWrite[], b: readonly StateWrite[]): boole
 }
 
 function isSameWrite(a: StateWrite, b: StateWrite): boolean {
-  if (a.type === 'delete' || b.type === 'delete') return a.type === b.type && isSameBytes(a.key, b.key);
-  return isSameBytes(a.key, b.key) && isSameRecord(a.record, b.record);
+  switch (a.type) {
+    case 'put': {
+      if (b.type !== 'put' || a.expiresBefore !== b.expiresBefore) return false;
+      return isSameBytes(a.key, b.key) && isSameRecord(a.record, b.record);
+    }
+    case 'delete':
+      return b.type === 'delete' && a.expiresBefore === b.expiresBefore && isSameBytes(a.key, b.key);
+    case 'forget':
+      return b.type === 'forget' && a.at === b.at && isSameBytes(a.name, b.name);
+    case 'remember':
+      return (
+        b.type === 'remember' &&
+        isSameBytes(a.name, b.name) &&
+        a.remembered.at === b.remembered.at &&
+        isSameBytes(a.remembered.digest, b.remembered.digest) &&
+        isSameBytes(encodeResult(a.remembered.result), encodeResult(b.remembered.result))
+      );
+  }
 }
 
 function isSameRecord(a: ValueRecord, b: ValueRecord): boolean {

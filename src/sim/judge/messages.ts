@@ -81,6 +81,7 @@ function judgeHeartbeat(partition: PartitionRecord, replica: ReplicaRecord, mess
   const { term, to, leaderCommit } = message;
   const leader = leads(partition, replica, term);
   announceCommit(partition, leader, leaderCommit);
+  checkFreshness(partition, replica, message);
   if (message.quiesce) checkQuiesce(partition, replica, message);
   const receiver = partition.roster.replica(to);
   const entry = replica.log[leaderCommit];
@@ -98,6 +99,17 @@ function judgeHeartbeat(partition: PartitionRecord, replica: ReplicaRecord, mess
     partition.fail('commit index', `the commit index of ${replica.name} ${where}`);
   }
   seen.commit = leaderCommit;
+}
+
+/** By what it says its receiver may call its state as fresh as that time: nothing above that index may have been committed by then. */
+function checkFreshness(partition: PartitionRecord, replica: ReplicaRecord, message: Heartbeat): void {
+  const { logTime, freshIndex, freshTime } = message;
+  partition.freshness.noteCommitted(logTime, partition.committedIndex);
+  if (freshTime === 0) return; // it says nothing
+  const committed = partition.freshness.committedBy(freshTime);
+  if (committed === undefined || committed <= freshIndex) return;
+  const told = `that all committed by log time ${freshTime} lies at or below ${freshIndex}`;
+  partition.fail('freshness', `${replica.name} says ${told}, when ${committed} was committed`);
 }
 
 /** Nobody speaks up in a silent group: whatever somebody lacks then, it lacks until something else wakes the group. */

@@ -4,6 +4,7 @@ import type { PartitionId, ReplicaDescriptor } from '../../replica/ports.ts';
 import { Violation } from '../violation.ts';
 import { AppliedSteps } from './applied-steps.ts';
 import { beforeFirst, EntryTable, named, type KnownEntry } from './entries.ts';
+import { FreshnessTable } from './freshness-table.ts';
 import type { KnownConfiguration } from './known-configuration.ts';
 import { highestWhere, type ReplicaRecord } from './replica-record.ts';
 import { Roster } from './roster.ts';
@@ -40,6 +41,7 @@ export class PartitionRecord {
   readonly entries: EntryTable;
   readonly steps: AppliedSteps;
   readonly roster: Roster;
+  readonly freshness = new FreshnessTable();
   readonly tally: Tally;
   /** By ascending term. */
   readonly #leaders: LeaderRecord[] = [];

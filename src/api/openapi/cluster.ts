@@ -1,0 +1,116 @@
+/** The routes on the cluster and on the node itself. */
+import type { ErrorCode } from '../errors.ts';
+import type { SchemaName } from '../schemas.ts';
+import type { ParameterName } from './parameters.ts';
+import type { OperationDescription, RouteDescription, TagName } from './types.ts';
+
+const ofNodes: readonly SchemaName[] = ['livez', 'readyz', 'openApi'];
+
+export const clusterRouteDescriptions: readonly RouteDescription[] = [
+  { path: '/v1/cluster', operations: { get: told('getCluster', 'cluster', 'The nodes of the cluster') } },
+  {
+    path: '/v1/cluster/partitions',
+    operations: { get: told('listPartitions', 'partitions', 'All partitions: who leads them, who lags') },
+  },
+  {
+    path: '/v1/cluster/partitions/{id}',
+    operations: {
+      get: told('getPartition', 'partition', 'One partition', { of: 'partitionId', problem: 'not_found' }),
+    },
+  },
+  {
+    path: '/v1/cluster/partitions/{id}/leader',
+    operations: {
+      post: {
+        operationId: 'moveLeader',
+        tag: 'cluster',
+        summary: 'Move the leadership of a partition',
+        parameters: ['partitionId', 'timeoutMs', 'requestId'],
+        body: { type: 'json', schema: 'moveLeader' },
+        answers: [
+          {
+            status: 200,
+            description: 'It is led by the node that was named.',
+            headers: ['Flotilla-Partition', 'Flotilla-Term', 'Flotilla-Leader'],
+            content: { type: 'json', schema: 'leader' },
+          },
+        ],
+        problems: [
+          'cross_site_refused',
+          'not_found',
+          'value_too_large',
+          'unsupported_media_type',
+          'no_leader',
+          'leader_not_moved',
+          'outcome_unknown',
+        ],
+      },
+    },
+  },
+  {
+    path: '/v1/locate/{key}',
+    operations: { get: told('locate', 'locate', 'Where a key lives', { of: 'keyOfLocate', problem: 'invalid_key' }) },
+  },
+  {
+    path: '/dashboard',
+    operations: {
+      get: withAnswer(told('getDashboard', 'dashboard', 'Nodes and partitions in one'), {
+        status: 303,
+        description: 'A browser that asks for HTML is led to the page.',
+        headers: ['Location'],
+      }),
+    },
+  },
+];
+
+export const nodeRouteDescriptions: readonly RouteDescription[] = [
+  { path: '/livez', operations: { get: told('livez', 'livez', 'Whether the process lives') } },
+  {
+    path: '/readyz',
+    operations: {
+      get: withAnswer(told('readyz', 'readyz', 'Whether the node serves all its partitions'), {
+        status: 503,
+        description: 'Not now, and why.',
+        headers: ['Retry-After'],
+        content: { type: 'json', schema: 'readyz' },
+      }),
+    },
+  },
+  { path: '/openapi.json', operations: { get: told('openApi', 'openApi', 'This document') } },
+  {
+    path: '/',
+    operations: {
+      get: {
+        operationId: 'page',
+        tag: 'node',
+        summary: 'The page, for people',
+        answers: [{ status: 200, description: 'One document that needs nothing else.', content: { type: 'html' } }],
+      },
+    },
+  },
+];
+
+/** A reading that always comes to the same schema. */
+function told(
+  operationId: string,
+  schema: SchemaName,
+  summary: string,
+  variable?: { readonly of: ParameterName; readonly problem: ErrorCode },
+): OperationDescription {
+  const tag: TagName = ofNodes.includes(schema) ? 'node' : 'cluster';
+  return {
+    operationId,
+    tag,
+    summary,
+    parameters: variable === undefined ? ['requestId'] : [variable.of, 'requestId'],
+    answers: [{ status: 200, description: 'As this node knows it.', content: { type: 'json', schema } }],
+    ...(variable === undefined ? {} : { problems: [variable.problem] }),
+  };
+}
+
+function withAnswer(
+  operation: OperationDescription,
+  answer: OperationDescription['answers'][number],
+): OperationDescription {
+  return { ...operation, answers: [...operation.answers, answer] };
+}

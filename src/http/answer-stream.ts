@@ -1,0 +1,57 @@
+/** An answer that is sent piece by piece, as fast as its reader takes it. */
+import type { ServerResponse } from 'node:http';
+
+export interface AnswerStreamOptions {
+  readonly response: ServerResponse;
+  /** A reader that takes nothing for so long is gone: its connection is closed. */
+  readonly stallTimeoutMs: number;
+  readonly ended: () => void;
+}
+
+export class AnswerStream {
+  readonly #options: AnswerStreamOptions;
+  #ended = false;
+
+  constructor(options: AnswerStreamOptions) {
+    this.#options = options;
+    // Closed before it was ended: the reader is gone.
+    options.response.once('close', () => this.#end());
+  }
+
+  /** Nobody reads on: what follows is not wanted any more. */
+  get gone(): boolean {
+    return this.#ended;
+  }
+
+  /** Resolves once there is room for more, or nobody reads on. */
+  async write(text: string): Promise<void> {
+    const { response } = this.#options;
+    if (this.#ended || response.write(text)) return;
+    await this.#drained();
+  }
+
+  end(text: string): void {
+    if (this.#ended) return;
+    this.#options.response.end(text);
+    this.#end();
+  }
+
+  #drained(): Promise<void> {
+    const { response, stallTimeoutMs } = this.#options;
+    return new Promise((resolve) => {
+      const go = (): void => {
+        clearTimeout(timer);
+        response.off('drain', go).off('close', go);
+        resolve();
+      };
+      const timer = setTimeout(() => response.destroy(), stallTimeoutMs);
+      response.once('drain', go).once('close', go);
+    });
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#options.ended();
+  }
+}

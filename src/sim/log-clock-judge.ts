@@ -1,0 +1,68 @@
+/**
+ * The log's time of each partition, as answers tell it, against true time: it goes as fast as the clocks that it is made of. No jump of a
+ * wall clock moves it, and no change of leader holds it up or hurries it.
+ *
+ * With clocks that run up to `drift` too fast or too slow, no replica's log time gains or loses more than that share of true time; two
+ * replicas may differ by what they have drifted apart since the beginning, and a change of leader shows that difference. Nodes that were
+ * started anew may lead together before they have heard what the time is, and have then lost what passed since the last entry: so once
+ * a node was started anew, nothing is said about time that was lost. None is ever gained, whoever led in between. Nor is anything said before
+ * the first write: until then nothing holds on to what the time was, and nothing grows old by it.
+ */
+import type { PartitionId } from '../replica/ports.ts';
+import { Violation } from './violation.ts';
+
+/** Whole ms at both ends, and what the first word of the time took to come over. */
+const slackMs = 250;
+
+interface Reading {
+  readonly logTime: number;
+  /** True time, ms: within these it was read. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Of one partition. */
+interface Told {
+  readonly first: Reading;
+  /** The reading that allows the least to all that follow. */
+  slowest: Reading;
+}
+
+export class LogClockJudge {
+  readonly #drift: number;
+  readonly #restarted: () => boolean;
+  readonly #told = new Map<PartitionId, Told>();
+
+  constructor(drift: number, restarted: () => boolean) {
+    this.#drift = drift;
+    this.#restarted = restarted;
+  }
+
+  /** `written`: the answer was to a command in the log. */
+  told(partition: PartitionId, reading: Reading & { readonly written: boolean }): void {
+    const told = this.#told.get(partition);
+    if (told === undefined) {
+      if (reading.written) this.#told.set(partition, { first: reading, slowest: reading });
+      return;
+    }
+    const apart = 2 * this.#drift * reading.to + slackMs;
+    const most = this.#most(told.slowest, reading.to) + apart;
+    const least = (1 - this.#drift) * (reading.from - told.first.to) - apart;
+    const fail = (what: string, since: Reading): never => {
+      const passed = reading.logTime - since.logTime;
+      throw new Violation(
+        'log clock',
+        `the log's time ${what}: ${passed} ms of it, and ${reading.to - since.from} ms of true time`,
+        partition,
+      );
+    };
+    if (reading.logTime > most) fail('went ahead', told.slowest);
+    if (reading.logTime - told.first.logTime < least && !this.#restarted()) fail('fell behind', told.first);
+    if (this.#most(reading, reading.to) < this.#most(told.slowest, reading.to)) told.slowest = reading;
+  }
+
+  /** What the log's time may be by `to`, going on from `since`. */
+  #most(since: Reading, to: number): number {
+    return since.logTime + (1 + this.#drift) * (to - since.from);
+  }
+}
