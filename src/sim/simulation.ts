@@ -204,6 +204,24 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     });
   }
 
+  /**
+   * Where so many of the voters that are left lack what the leader's log no longer has that there is no majority without them, a write has
+   * to wait for the state to reach them: one after the other, at the rate that was drawn for all transfers of a node together.
+   */
+  function awaitedTransfersMs(id: PartitionId): number {
+    for (const node of nodes) {
+      const status = node.replica(id)?.status();
+      if (status?.role !== 'leader') continue;
+      const { voters } = status.configuration;
+      const lacking = status.progress.filter(
+        ({ replicaId, matchIndex }) => voters.includes(replicaId) && matchIndex < status.firstIndex - 1,
+      );
+      const reached = voters.length - lacking.length;
+      return 2 * reached > voters.length ? 0 : lacking.length * slowestTransferMs();
+    }
+    return 0;
+  }
+
   /** Every partition takes a write in time: no run ends earlier than after `livenessMs`, which gives late messages time as well. */
   async function checkLiveness(): Promise<void> {
     const waiting = new Set<PartitionId>();
@@ -221,7 +239,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     for (let waitedMs = livenessMs; ; waitedMs += 100) {
       await run(waitedMs === livenessMs ? livenessMs : 100);
       if (stopped() || waiting.size === 0) return;
-      if (waitedMs >= boundMs) break;
+      if (waitedMs >= boundMs + Math.max(...[...waiting].map(awaitedTransfersMs))) break;
     }
     const [id] = waiting;
     violated(

@@ -124,3 +124,8 @@ test.each([
   const { faults, violation } = await simulate({ seed: 6, swarm });
   expect([violation, (faults.get('isolate silent leader') ?? 0) > 0]).toEqual([undefined, happens]);
 });
+
+test('a majority that waits for the state is given the time that its transfers take: seed 2000513, at 3.6 kB a second', async () => {
+  const { violation } = await simulate({ seed: 2000513 });
+  expect(violation).toBeUndefined();
+});
