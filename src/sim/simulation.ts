@@ -236,10 +236,13 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
       ask();
     }
     const boundMs = liveMs();
-    for (let waitedMs = livenessMs; ; waitedMs += 100) {
-      await run(waitedMs === livenessMs ? livenessMs : 100);
-      if (stopped() || waiting.size === 0) return;
-      if (waitedMs >= boundMs + Math.max(...[...waiting].map(awaitedTransfersMs))) break;
+    let transfersUntilMs = 0;
+    for (let waitedMs = 0; ; waitedMs += 100) {
+      if (stopped() || (waitedMs >= livenessMs && waiting.size === 0)) return;
+      const transfersMs = Math.max(0, ...[...waiting].map(awaitedTransfersMs));
+      if (waitedMs < transfersMs) transfersUntilMs = waitedMs;
+      if (waitedMs >= boundMs + transfersUntilMs) break;
+      await run(100);
     }
     const [id] = waiting;
     violated(
