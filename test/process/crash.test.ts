@@ -3,6 +3,7 @@
  * acknowledged is lost, no read goes back in time, and what was answered "not applied" is never seen.
  */
 import { performance } from 'node:perf_hooks';
+import { setTimeout } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import { startCluster, type TestCluster, type TestNode } from '../../src/testing/cluster.ts';
 import { violations, type WriteOutcome } from './support/history.ts';
@@ -10,19 +11,19 @@ import { startLoad, type Load } from './support/load.ts';
 
 const rounds = 5;
 const perSecondMin = 500;
-/** Above the least, because what finds no idle writer is not begun. */
-const offeredPerSecond = 1000;
+/** Above the least, because what finds no idle writer is not begun; not far above, or on two slow cores the reads take the writes' time. */
+const offeredPerSecond = 750;
 /** Each kill waits until so long has seen the least, so that it meets a cluster at work. */
 const windowMs = 500;
 /** For a machine that others keep busy for a while, too: then the round is not one of those that must count. */
-const fullWorkMsMax = 10_000;
+const fullWorkMsMax = 20_000;
 const countingRoundsMin = 3;
 /** A partition that has no leader again by then has a bug, not bad luck. */
 const recoveryMsMax = 10_000;
 
 test(
   'nothing acknowledged is lost and no read goes back in time while leaders are killed',
-  { timeout: 120_000 },
+  { timeout: 180_000 },
   async () => {
     const cluster = await startCluster({ partitions: 12 });
     try {
@@ -64,12 +65,9 @@ interface Round extends Readonly<Record<WriteOutcome, number>> {
 
 /** One round: kill, wait until all its partitions take writes again, restart. */
 async function killMostLeading(cluster: TestCluster, load: Load, previous: string | undefined): Promise<Round> {
-  const rate = (): number => Math.min(load.perSecond('writes', windowMs), load.perSecond('reads', windowMs));
-  await vi.waitUntil(() => rate() >= perSecondMin, { timeout: fullWorkMsMax, interval: 20 }).catch(() => undefined);
   const { victim, partitions } = await mostLeading(cluster, previous);
   const before = { writes: load.writes.length, reads: load.reads.length };
-  await load.writesInFlight(6);
-  const perSecond = rate();
+  const perSecond = await fullWork(load);
   const killedAt = performance.now();
   await victim.kill();
   const acknowledgedAgain = (partition: number): number | undefined =>
@@ -94,6 +92,17 @@ async function killMostLeading(cluster: TestCluster, load: Load, previous: strin
     reads: load.reads.length - before.reads,
     gapMs,
   };
+}
+
+/** Resolves in a turn of the loop in which writes are in flight and the rate is met, with that rate: nothing may come between it and the kill. */
+async function fullWork(load: Load): Promise<number> {
+  const giveUpAt = performance.now() + fullWorkMsMax;
+  for (;;) {
+    await load.writesInFlight(6);
+    const perSecond = Math.min(load.perSecond('writes', windowMs), load.perSecond('reads', windowMs));
+    if (perSecond >= perSecondMin || performance.now() > giveUpAt) return perSecond;
+    await setTimeout(20);
+  }
 }
 
 interface PartitionStatus {
