@@ -278,7 +278,7 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
   state: {
     sweepItemsMax: 1000,
     sweepItemsUnhurried: 100,
-    sweepPercent: 20,
+    sweepPercent: 15,
     sweepLateMs: 1_800_000,
     sweepTimeoutMs: 5000,
     idempotencyRetentionMs: 600_000,
