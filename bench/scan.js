@@ -1,11 +1,12 @@
 /**
  * A scan of everything, page by page through one node: how long pages take, and what memory it takes that node.
  *
- *   npm run bench -- scan [--keys 1000000] [--value-bytes 100] [--page 1000] [--rate 500] [--seconds 20] [--first-pages 50] [--stream]
- *                         [--partitions 12] [--settings JSON] [--out FILE]
+ *   npm run bench -- scan [--keys 1000000] [--value-bytes 100] [--page 1000] [--rate 500] [--seconds 20] [--first-pages 50]
+ *                         [--cold-pages 30] [--stream] [--partitions 12] [--settings JSON] [--out FILE]
  *
  * Meanwhile other keys are put at a fixed rate to all partitions. `--seconds` of that alone come first: memory is compared with them.
- * Then `--first-pages` scans are begun one after the other, and ended behind their first page; then one goes through all keys, which are
+ * Then `--first-pages` scans are begun one after the other, and ended behind their first page; before them `--cold-pages`, which are told
+ * apart: the first that a process ever answers run code that was not compiled yet. Then one goes through all keys, which are
  * counted. `--stream` reads it as one answer of lines instead.
  */
 import http from 'node:http';
@@ -29,6 +30,7 @@ export async function scan(args) {
     rate: 500,
     seconds: 20,
     'first-pages': 50,
+    'cold-pages': 30,
     stream: false,
     partitions: 12,
     settings: '{}',
@@ -64,19 +66,21 @@ export async function scan(args) {
       return { result, ownMiB: own, seconds: (performance.now() - startedAt) / 1000, puts: await foreground.end() };
     };
     const alone = await watched(() => sleep(flags.seconds * 1000));
-    const firsts = await watched(() => firstPages(agent, node, flags));
+    const cold = await watched(() => firstPages(agent, node, { ...flags, count: flags['cold-pages'], offset: 0.5 }));
+    const firsts = await watched(() => firstPages(agent, node, { ...flags, count: flags['first-pages'], offset: 0 }));
     const read = flags.stream ? readLines : readPages;
     const whole = await watched(() => read(agent, node, flags));
     const found = whole.result.count;
     if (found !== flags.keys) throw new Error(`the scan gave ${found} keys of ${flags.keys}`);
     const summary = {
+      coldPageMs: { median: median(cold.result), worst: Math.max(...cold.result) },
       firstPageMs: { median: median(firsts.result), worst: Math.max(...firsts.result) },
       wholeSeconds: whole.seconds,
       pageMs: whole.result.pagesMs && {
         median: median(whole.result.pagesMs),
         worst: Math.max(...whole.result.pagesMs),
       },
-      grownMiB: Math.max(firsts.ownMiB, whole.ownMiB) - alone.ownMiB,
+      grownMiB: Math.max(cold.ownMiB, firsts.ownMiB, whole.ownMiB) - alone.ownMiB,
       p99Ms: { alone: alone.puts.p99Ms, whole: whole.puts.p99Ms },
     };
     printSummary(summary, flags);
@@ -89,12 +93,12 @@ export async function scan(args) {
 }
 
 /** Ms of each. Each begins elsewhere: the same page again would come out of the node's caches. */
-async function firstPages(agent, node, flags) {
+async function firstPages(agent, node, { keys, page, count, offset }) {
   const times = [];
-  for (let i = 0; i < flags['first-pages']; i += 1) {
-    const start = `${prefix}${String(Math.floor((flags.keys / flags['first-pages']) * i)).padStart(9, '0')}`;
+  for (let i = 0; i < count; i += 1) {
+    const start = `${prefix}${String(Math.floor((keys / count) * (i + offset))).padStart(9, '0')}`;
     const startedAt = performance.now();
-    await readPage(agent, node, `prefix=${prefix}&start=${start}&limit=${flags.page}`);
+    await readPage(agent, node, `prefix=${prefix}&start=${start}&limit=${page}`);
     times.push(performance.now() - startedAt);
   }
   return times;
@@ -150,14 +154,15 @@ function inOrder(last, key) {
   return key;
 }
 
-function printSummary({ firstPageMs, wholeSeconds, pageMs, grownMiB, p99Ms }, flags) {
+function printSummary({ coldPageMs, firstPageMs, wholeSeconds, pageMs, grownMiB, p99Ms }, flags) {
   const within = (value, bar) => `(${value < bar ? 'within' : 'BEYOND'} ${bar})`;
   const pages =
     pageMs === undefined
       ? ''
       : `, a page ${pageMs.median.toFixed(1)} ms in the median, worst ${pageMs.worst.toFixed(0)}`;
   console.log(
-    `\nfirst page of ${flags.page}: median ${firstPageMs.median.toFixed(1)} ms ${within(firstPageMs.median, bars.firstPageMs)}, ` +
+    `\nthe node's first ${flags['cold-pages']} pages of ${flags.page} ever: median ${coldPageMs.median.toFixed(1)} ms, worst ${coldPageMs.worst.toFixed(1)} ms\n` +
+      `first page of ${flags.page}: median ${firstPageMs.median.toFixed(1)} ms ${within(firstPageMs.median, bars.firstPageMs)}, ` +
       `worst of ${flags['first-pages']} ${firstPageMs.worst.toFixed(1)} ms ${within(firstPageMs.worst, bars.firstPageMs)}\n` +
       `all ${flags.keys}: ${wholeSeconds.toFixed(1)} s, ${Math.round(flags.keys / wholeSeconds)} keys/s${pages}\n` +
       `  memory of the node asked  ${grownMiB.toFixed(0)} MiB more than under the puts alone ${within(grownMiB, bars.grownMiB)}\n` +

@@ -3,7 +3,8 @@ import type { Clock } from '../replica/ports.ts';
 
 interface Wait {
   readonly deadlineAt: number;
-  readonly expire: () => void;
+  /** Undefined once it has ended: see `#end`. */
+  expire: (() => void) | undefined;
 }
 
 export class Deadlines {
@@ -28,16 +29,26 @@ export class Deadlines {
       this.#waits.add(wait);
       work.then(
         (value) => {
-          this.#waits.delete(wait);
+          this.#end(wait);
           resolve(value);
         },
         (error: unknown) => {
-          this.#waits.delete(wait);
+          this.#end(wait);
           reject(error instanceof Error ? error : new Error(String(error)));
         },
       );
       this.#ensureSweep();
     });
+  }
+
+  /**
+   * Each time a Set has grown full of what was added and deleted, V8 goes on in a new table, to which the one before keeps a link. Once one
+   * of them is old, all later ones outlive the collections of young garbage, and with them whatever they held: so no answer may
+   * hang on a wait that has ended.
+   */
+  #end(wait: Wait): void {
+    wait.expire = undefined;
+    this.#waits.delete(wait);
   }
 
   #ensureSweep(): void {
@@ -51,8 +62,9 @@ export class Deadlines {
     const now = this.#clock.monotonicMs();
     for (const wait of this.#waits) {
       if (wait.deadlineAt > now) continue;
-      this.#waits.delete(wait);
-      wait.expire();
+      const { expire } = wait;
+      this.#end(wait);
+      expire?.();
     }
     this.#ensureSweep();
   }

@@ -53,8 +53,15 @@ export class ScanFailure extends Error {
 const pieceKeysMin = 8;
 const pieceBytesMin = 16 * 1024;
 
-/** In the order asked for. `wanted`: how many will be, if that is known. Throws a ScanFailure. */
-export async function* scan(query: ScanQuery, ports: ScanPorts, wanted = Infinity): AsyncGenerator<ScanItem> {
+/**
+ * In the order asked for, as many at a time as are at hand: to wait for each by itself would cost more than all else. `wanted`: how many
+ * will be taken, if that is known. Throws a ScanFailure.
+ */
+export async function* scan(
+  query: ScanQuery,
+  ports: ScanPorts,
+  wanted = Infinity,
+): AsyncGenerator<readonly ScanItem[]> {
   if (query.to !== undefined && Buffer.compare(query.from, query.to) >= 0) return;
   const { partitions, limits } = ports;
   // Keys are spread by their hashes: a fair share each and a third more suffices mostly.
@@ -71,17 +78,23 @@ export async function* scan(query: ScanQuery, ports: ScanPorts, wanted = Infinit
   };
   await refill(streams, limits.scanPiecesAtOnce);
   streams.forEach(add);
+  let ready: ScanItem[] = [];
   for (let head = heap.pop(); head !== undefined; head = heap.pop()) {
-    yield head.item;
+    ready.push(head.item);
     const { stream } = head;
-    // They run dry at about the same time: whoever soon will is read along.
-    if (stream.isDry())
+    if (stream.isDry()) {
+      // Whoever wants no more does not wait for what follows.
+      yield ready;
+      ready = [];
+      // They run dry at about the same time: whoever soon will is read along.
       await refill(
         streams.filter((one) => one.isLow()),
         limits.scanPiecesAtOnce,
       );
+    }
     add(stream);
   }
+  if (ready.length > 0) yield ready;
 }
 
 /** Each has a key again, or none left. */

@@ -164,8 +164,8 @@ function readOperationResult(reader: ByteReader, code: number): OperationResult 
 }
 
 function readRecord(reader: ByteReader): ValueRecord {
-  const version = readVersion(reader);
+  const { revision, incarnation } = readVersion(reader);
   const expiresAt = reader.u64();
   const contentType = reader.bytes(reader.u16()).toString();
-  return { ...version, expiresAt, contentType, value: reader.bytes(reader.u32()) };
+  return { revision, incarnation, expiresAt, contentType, value: reader.bytes(reader.u32()) };
 }

@@ -8,8 +8,10 @@ export interface Waiting<Outcome> {
   readonly answer: (outcome: Outcome) => void;
 }
 
-interface Proposal<Outcome> extends Waiting<Outcome> {
+interface Proposal<Outcome> {
   readonly term: Term;
+  /** Undefined once it is taken out: what a map has held may outlive it for long, and no answer is to hang on that. */
+  waiting: Waiting<Outcome> | undefined;
 }
 
 /** Proposals appended here and not yet answered. */
@@ -25,8 +27,8 @@ export class PendingProposals<Outcome> {
    * stand in another log and be committed by a third leader, so its outcome is unknown, not "not applied".
    */
   add(index: LogIndex, term: Term, waiting: Waiting<Outcome>): Waiting<Outcome> | undefined {
-    const replaced = this.#byIndex.get(index);
-    this.#byIndex.set(index, { term, deadlineAt: waiting.deadlineAt, answer: waiting.answer });
+    const replaced = this.#take(index)?.waiting;
+    this.#byIndex.set(index, { term, waiting });
     return replaced;
   }
 
@@ -35,39 +37,42 @@ export class PendingProposals<Outcome> {
    * another leader's entry took the place, and by state machine safety (paper 5.4.3) theirs can never be applied.
    */
   settle(index: LogIndex, term: Term): { readonly waiting: Waiting<Outcome>; readonly own: boolean } | undefined {
-    const proposal = this.#byIndex.get(index);
-    if (proposal === undefined) return undefined;
-    this.#byIndex.delete(index);
-    return { waiting: proposal, own: proposal.term === term };
+    const taken = this.#take(index);
+    return taken && { waiting: taken.waiting, own: taken.term === term };
   }
 
   /** Takes out everyone who waits for an entry up to and with `index`. */
   takeUpTo(index: LogIndex): readonly Waiting<Outcome>[] {
-    const taken: Waiting<Outcome>[] = [];
-    for (const [at, proposal] of this.#byIndex) {
-      if (at > index) continue;
-      this.#byIndex.delete(at);
-      taken.push(proposal);
-    }
-    return taken;
+    return this.#takeAll((at) => at <= index);
   }
 
   /** Takes out everyone whose deadline has passed. */
   expire(nowMs: number): readonly Waiting<Outcome>[] {
-    const expired: Waiting<Outcome>[] = [];
-    for (const [index, proposal] of this.#byIndex) {
-      if (proposal.deadlineAt > nowMs) continue;
-      this.#byIndex.delete(index);
-      expired.push(proposal);
-    }
-    return expired;
+    return this.#takeAll((_, { waiting }) => waiting !== undefined && waiting.deadlineAt <= nowMs);
   }
 
   /** Takes out everyone. */
   drain(): readonly Waiting<Outcome>[] {
-    const all = [...this.#byIndex.values()];
-    this.#byIndex.clear();
-    return all;
+    return this.#takeAll(() => true);
+  }
+
+  #takeAll(isMeant: (index: LogIndex, proposal: Proposal<Outcome>) => boolean): readonly Waiting<Outcome>[] {
+    const taken: Waiting<Outcome>[] = [];
+    for (const [index, proposal] of this.#byIndex) {
+      if (!isMeant(index, proposal)) continue;
+      const one = this.#take(index);
+      if (one !== undefined) taken.push(one.waiting);
+    }
+    return taken;
+  }
+
+  #take(index: LogIndex): { readonly term: Term; readonly waiting: Waiting<Outcome> } | undefined {
+    const proposal = this.#byIndex.get(index);
+    if (proposal?.waiting === undefined) return undefined;
+    const { term, waiting } = proposal;
+    this.#byIndex.delete(index);
+    proposal.waiting = undefined;
+    return { term, waiting };
   }
 }
 
@@ -79,12 +84,18 @@ export interface WaitingRead<Outcome> extends Waiting<Outcome> {
   readonly query: ReadQuery;
 }
 
+interface Unconfirmed<Outcome> {
+  readonly context: number;
+  readonly reads: readonly WaitingRead<Outcome>[];
+}
+
 /** Reads: first gathered, then all of a turn share one ReadIndex context, then they wait for apply. */
 export class PendingReads<Outcome> {
   #gathered: WaitingRead<Outcome>[] = [];
   #context = 0;
   #size = 0;
-  readonly #unconfirmed = new Map<number, WaitingRead<Outcome>[]>();
+  /** Few, in the order of their contexts. No map: what one has held may outlive it for long, with the answers. */
+  #unconfirmed: Unconfirmed<Outcome>[] = [];
   #confirmed: { readonly index: LogIndex; readonly reads: readonly WaitingRead<Outcome>[] }[] = [];
 
   get size(): number {
@@ -100,22 +111,20 @@ export class PendingReads<Outcome> {
   seal(): number | undefined {
     if (this.#gathered.length === 0) return undefined;
     this.#context += 1;
-    this.#unconfirmed.set(this.#context, this.#gathered);
+    this.#unconfirmed.push({ context: this.#context, reads: this.#gathered });
     this.#gathered = [];
     return this.#context;
   }
 
   /** Leadership was confirmed for `context`: its reads may be answered once `index` is applied. */
   confirm(context: number, index: LogIndex): void {
-    const reads = this.#unconfirmed.get(context);
-    if (reads === undefined) return; // all of them met their deadline
-    this.#unconfirmed.delete(context);
-    this.#confirmed.push({ index, reads });
+    const reads = this.#takeUnconfirmed(context);
+    // Otherwise all of them met their deadline.
+    if (reads.length > 0) this.#confirmed.push({ index, reads });
   }
 
   refuse(context: number): readonly WaitingRead<Outcome>[] {
-    const reads = this.#unconfirmed.get(context) ?? [];
-    this.#unconfirmed.delete(context);
+    const reads = this.#takeUnconfirmed(context);
     this.#size -= reads.length;
     return reads;
   }
@@ -139,11 +148,9 @@ export class PendingReads<Outcome> {
     const keep = (reads: readonly WaitingRead<Outcome>[]) =>
       reads.filter((read) => read.deadlineAt > nowMs || (expired.push(read), false));
     this.#gathered = keep(this.#gathered);
-    for (const [context, reads] of this.#unconfirmed) {
-      const left = keep(reads);
-      if (left.length === 0) this.#unconfirmed.delete(context);
-      else this.#unconfirmed.set(context, left);
-    }
+    this.#unconfirmed = this.#unconfirmed
+      .map(({ context, reads }) => ({ context, reads: keep(reads) }))
+      .filter(({ reads }) => reads.length > 0);
     this.#confirmed = this.#confirmed.map(({ index, reads }) => ({ index, reads: keep(reads) }));
     this.#size -= expired.length;
     return expired;
@@ -151,5 +158,10 @@ export class PendingReads<Outcome> {
 
   drain(): readonly WaitingRead<Outcome>[] {
     return this.expire(Infinity);
+  }
+
+  #takeUnconfirmed(context: number): readonly WaitingRead<Outcome>[] {
+    const at = this.#unconfirmed.findIndex((one) => one.context === context);
+    return at < 0 ? [] : (this.#unconfirmed.splice(at, 1)[0]?.reads ?? []);
   }
 }

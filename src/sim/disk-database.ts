@@ -1,7 +1,14 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../assert.ts';
 import type { Clock } from '../replica/ports.ts';
-import type { Database, DatabaseBatch, DatabaseSnapshot, ScanRange } from '../storage/database.ts';
+import {
+  inPieces,
+  type Database,
+  type DatabaseBatch,
+  type DatabaseRecord,
+  type DatabaseSnapshot,
+  type ScanRange,
+} from '../storage/database.ts';
 import type { Changes, DiskRecords } from './disk-records.ts';
 
 /** As Node's own errors of the file system say it. */
@@ -71,15 +78,21 @@ export class DiskDatabase implements Database {
     };
   }
 
+  scanPieces(range: ScanRange): AsyncIterable<readonly DatabaseRecord[]> {
+    return inPieces(this.scan(range));
+  }
+
   /** Dies with the handle. */
   snapshot(): DatabaseSnapshot {
     const records = this.#records.view();
     const keys = this.#records.sortedKeys();
+    const scan = (range: ScanRange): AsyncIterable<DatabaseRecord> => ({
+      [Symbol.asyncIterator]: () => this.#iterate(keys, (key) => records.get(key) as Buffer, range),
+    });
     return {
       get: (key) => records.get(key.toString('latin1')),
-      scan: (range) => ({
-        [Symbol.asyncIterator]: () => this.#iterate(keys, (key) => records.get(key) as Buffer, range),
-      }),
+      scan,
+      scanPieces: (range) => inPieces(scan(range)),
       close: async () => undefined,
     };
   }

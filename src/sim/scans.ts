@@ -93,7 +93,7 @@ export class Scans {
       read: (partition: (typeof partitions)[number], range: Extract<KvRequest, { type: 'range' }>['range']) =>
         this.#ask(node, { type: 'range', partition, range }, timeoutMs),
     };
-    for await (const item of scan(query, ports)) items.push(item);
+    for await (const found of scan(query, ports)) items.push(...found);
     return items;
   }
 

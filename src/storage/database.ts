@@ -15,8 +15,12 @@ export interface DatabaseReader {
   /** The newest value that a completed batch wrote. The caller owns what it gets. */
   get(key: Buffer): Buffer | undefined;
   /** Records with from <= key <= to, in key order, or against it, as they are when it begins. */
-  scan(range: ScanRange): AsyncIterable<readonly [key: Buffer, value: Buffer]>;
+  scan(range: ScanRange): AsyncIterable<DatabaseRecord>;
+  /** The same in pieces, for whoever reads many: to wait for each record by itself costs more than to read it. */
+  scanPieces(range: ScanRange): AsyncIterable<readonly DatabaseRecord[]>;
 }
+
+export type DatabaseRecord = readonly [key: Buffer, value: Buffer];
 
 export interface DatabaseSnapshot extends DatabaseReader {
   /** Resolves once no scan of it is under way any more. */
@@ -36,6 +40,24 @@ export interface DatabaseBatch {
 export const databaseNames = ['log', 'state'] as const;
 export type DatabaseName = (typeof databaseNames)[number];
 export type Databases = Readonly<Record<DatabaseName, Database>>;
+
+const pieceRecords = 3;
+
+/** For databases that have each record at hand: small pieces, so that what stands at their borders is tried. */
+export async function* inPieces<Item>(items: AsyncIterable<Item>): AsyncGenerator<readonly Item[]> {
+  let piece: Item[] = [];
+  for await (const item of items) {
+    piece.push(item);
+    if (piece.length < pieceRecords) continue;
+    yield piece;
+    piece = [];
+  }
+  if (piece.length > 0) yield piece;
+}
+
+export async function* flatten<Item>(pieces: AsyncIterable<readonly Item[]>): AsyncGenerator<Item> {
+  for await (const piece of pieces) yield* piece;
+}
 
 export interface ScanRange {
   readonly from: Buffer;

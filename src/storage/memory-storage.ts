@@ -5,7 +5,15 @@
 import { assert } from '../assert.ts';
 import { defaults, type StorageConfig } from '../config.ts';
 import type { Clock, Storage } from '../replica/ports.ts';
-import type { Database, DatabaseBatch, DatabaseName, DatabaseSnapshot, ScanRange } from './database.ts';
+import {
+  inPieces,
+  type Database,
+  type DatabaseBatch,
+  type DatabaseName,
+  type DatabaseRecord,
+  type DatabaseSnapshot,
+  type ScanRange,
+} from './database.ts';
 import { openGroupCommit } from './group-commit.ts';
 import type { HighWaterMark, Mark } from './high-water.ts';
 
@@ -142,12 +150,17 @@ class MemoryDatabase implements Database {
     return scanRecords(this.#records, range);
   }
 
+  scanPieces(range: ScanRange): AsyncIterable<readonly DatabaseRecord[]> {
+    return inPieces(this.scan(range));
+  }
+
   snapshot(): DatabaseSnapshot {
     // A batch replaces values and never writes to one.
     const copy = new Map(this.#records);
     return {
       get: (key) => copy.get(key.toString('latin1')),
       scan: (range) => scanRecords(copy, range),
+      scanPieces: (range) => inPieces(scanRecords(copy, range)),
       close: async () => copy.clear(),
     };
   }

@@ -5,7 +5,7 @@
 import { isDue, type DueKey, type KeyValue, type ValueRecord } from '../kv/types.ts';
 import type { PartitionId, ValuePage, ValueRange } from '../replica/ports.ts';
 import { planted } from '../planted.ts';
-import type { DatabaseReader } from './database.ts';
+import type { DatabaseReader, DatabaseRecord } from './database.ts';
 import { areaEnd, areaPrefixBytes, valueKey, type Area } from './keys.ts';
 import { decodeValue } from './value-record.ts';
 
@@ -26,15 +26,21 @@ export async function readRange(source: RangeSource, range: ValueRange): Promise
   const page = new Page(range);
   let next = 0;
   // Enough mostly: what is read ahead and not taken costs as much as what is.
-  for await (const stored of storedWithin(source, range, range.limit + 1 + staged.length)) {
-    for (; next < staged.length; next += 1) {
-      const [key, record] = staged[next] as StagedValue;
-      const order = compare(key, stored.key, range);
-      if (order > 0) break;
-      if (order === 0) stored.overtaken = true;
-      if (!page.add(key, record)) return page.cutOff(key);
+  for await (const piece of storedWithin(source, range, range.limit + 1 + staged.length)) {
+    for (const [storedKey, value] of piece) {
+      const stored = storedKey.subarray(areaPrefixBytes);
+      // A scan takes both its ends in, a range its first alone.
+      if (range.to !== undefined && Buffer.compare(stored, range.to) >= 0) continue;
+      let overtaken = false;
+      for (; next < staged.length; next += 1) {
+        const [key, record] = staged[next] as StagedValue;
+        const order = compare(key, stored, range);
+        if (order > 0) break;
+        if (order === 0) overtaken = true;
+        if (!page.add(key, record)) return page.cutOff(key);
+      }
+      if (!overtaken && !page.add(stored, decodeValue(storedKey, value))) return page.cutOff(stored);
     }
-    if (!stored.overtaken && !page.add(stored.key, stored.record())) return page.cutOff(stored.key);
   }
   for (; next < staged.length; next += 1) {
     const [key, record] = staged[next] as StagedValue;
@@ -43,26 +49,13 @@ export async function readRange(source: RangeSource, range: ValueRange): Promise
   return page.whole();
 }
 
-interface Stored {
-  readonly key: Buffer;
-  /** Decoded only where it is wanted. */
-  readonly record: () => ValueRecord;
-  overtaken: boolean;
-}
-
-async function* storedWithin(
+function storedWithin(
   { database, partition, area }: RangeSource,
   { from, to, reverse }: ValueRange,
   atOnce: number,
-): AsyncGenerator<Stored> {
+): AsyncIterable<readonly DatabaseRecord[]> {
   const end = to === undefined ? areaEnd(partition, area) : valueKey(partition, area, to);
-  const range = { from: valueKey(partition, area, from), to: end, reverse, atOnce };
-  for await (const [stored, value] of database.scan(range)) {
-    const key = stored.subarray(areaPrefixBytes);
-    // A scan takes both its ends in, a range its first alone.
-    if (to !== undefined && Buffer.compare(key, to) >= 0) continue;
-    yield { key, record: () => decodeValue(stored, value), overtaken: false };
-  }
+  return database.scanPieces({ from: valueKey(partition, area, from), to: end, reverse, atOnce });
 }
 
 function stagedWithin(staged: Iterable<StagedValue>, range: ValueRange): readonly StagedValue[] {

@@ -48,11 +48,16 @@ export function requestFailure({ sent, reason }: { sent: boolean; reason: string
 }
 
 interface WaitingRequest {
+  /** Undefined once it is settled: what the table has held may outlive it for long, and no answer is to hang on that. */
+  settlement: Settlement | undefined;
+  /** Some of its bytes may have left. Never goes back to false. */
+  sent: boolean;
+}
+
+interface Settlement {
   readonly resolve: (value: unknown) => void;
   readonly reject: (failure: RequestFailure) => void;
   readonly cancelTimeout: () => void;
-  /** Some of its bytes may have left. Never goes back to false. */
-  sent: boolean;
 }
 
 /** The requests of one connection that wait for their answers. Each is settled exactly once. */
@@ -86,7 +91,7 @@ export class RequestTable {
         request.sent = true;
         this.fail(id, `no answer within ${timeoutMs} ms`);
       });
-      const request = { resolve, reject, cancelTimeout, sent: false };
+      const request: WaitingRequest = { settlement: { resolve, reject, cancelTimeout }, sent: false };
       this.#waiting.set(id, request);
       this.#unsent.push(request);
     });
@@ -101,23 +106,25 @@ export class RequestTable {
 
   /** An answer to a request that has timed out finds nobody, which is fine. */
   settle(id: number, value: unknown): void {
-    this.#remove(id)?.resolve(value);
+    this.#remove(id)?.settlement.resolve(value);
   }
 
   fail(id: number, reason: string): void {
-    const request = this.#remove(id);
-    request?.reject(requestFailure({ sent: request.sent, reason }));
+    const removed = this.#remove(id);
+    removed?.settlement.reject(requestFailure({ sent: removed.sent, reason }));
   }
 
   failAll(reason: string): void {
     for (const id of [...this.#waiting.keys()]) this.fail(id, reason);
   }
 
-  #remove(id: number): WaitingRequest | undefined {
+  #remove(id: number): { readonly settlement: Settlement; readonly sent: boolean } | undefined {
     const request = this.#waiting.get(id);
-    if (request === undefined) return undefined;
+    if (request?.settlement === undefined) return undefined;
+    const { settlement, sent } = request;
     this.#waiting.delete(id);
-    request.cancelTimeout();
-    return request;
+    request.settlement = undefined;
+    settlement.cancelTimeout();
+    return { settlement, sent };
   }
 }

@@ -67,7 +67,9 @@ function recordOf(key: Buffer) {
 
 async function keysOf(store: Store, query: Partial<ScanQuery> = {}, wanted?: number): Promise<string[]> {
   const keys: string[] = [];
-  for await (const { key } of scan({ ...all, ...query }, store, wanted)) keys.push(Buffer.from(key).toString());
+  for await (const found of scan({ ...all, ...query }, store, wanted)) {
+    for (const { key } of found) keys.push(Buffer.from(key).toString());
+  }
   return keys;
 }
 
@@ -111,7 +113,10 @@ describe('a scan', () => {
     );
     const store = new Store({ parts });
     const keys: string[] = [];
-    for await (const one of scan(all, store, 101)) if (keys.push(Buffer.from(one.key).toString()) === 101) break;
+    for await (const found of scan(all, store, 101)) {
+      keys.push(...found.map(({ key }) => Buffer.from(key).toString()));
+      if (keys.length >= 101) break;
+    }
     expect(keys[100]).toBe('0010-0');
     expect(store.asked.length).toBe(10);
     expect(Math.max(...store.asked.map(({ range }) => range.limit))).toBe(22);

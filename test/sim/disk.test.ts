@@ -450,6 +450,7 @@ function withWrite(handles: DiskHandles, write: (batch: DatabaseBatch) => Promis
   const wrap = (database: Database): Database => ({
     get: (at) => database.get(at),
     scan: (range) => database.scan(range),
+    scanPieces: (range) => database.scanPieces(range),
     snapshot: () => database.snapshot(),
     approximateBytes: (from, to) => database.approximateBytes(from, to),
     close: () => database.close(),

@@ -1,4 +1,11 @@
-import type { Database, DatabaseBatch, DatabaseSnapshot, ScanRange } from '../../src/storage/database.ts';
+import {
+  inPieces,
+  type Database,
+  type DatabaseBatch,
+  type DatabaseRecord,
+  type DatabaseSnapshot,
+  type ScanRange,
+} from '../../src/storage/database.ts';
 
 /**
  * A database that never forgets a deleted key, as LevelDB does until it merges its tables, and counts how many of them its
@@ -43,6 +50,10 @@ export class TombstoneDatabase implements Database {
       if (key === undefined || key < from || key > to) return;
       yield [Buffer.from(key, 'latin1'), this.#records.get(key) as Buffer];
     }
+  }
+
+  scanPieces(range: ScanRange): AsyncIterable<readonly DatabaseRecord[]> {
+    return inPieces(this.scan(range));
   }
 
   snapshot(): DatabaseSnapshot {

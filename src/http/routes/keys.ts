@@ -51,13 +51,15 @@ async function readPage(context: FrontContext, call: ScanCall, deadlineAt: () =>
   const limit = call.limit ?? scanKeysDefault;
   const items: ScanItem[] = [];
   let bytes = 0;
-  for await (const item of scan(call.query, portsOf(context, deadlineAt), limit + 1)) {
-    bytes += item.key.length + item.record.value.length;
-    const last = items.at(-1);
-    if (last !== undefined && (items.length === limit || bytes > scanPageBytesMax)) {
-      return { items, cursor: call.cursorBehind(last.key) };
+  for await (const found of scan(call.query, portsOf(context, deadlineAt), limit + 1)) {
+    for (const item of found) {
+      bytes += item.key.length + item.record.value.length;
+      const last = items.at(-1);
+      if (last !== undefined && (items.length === limit || bytes > scanPageBytesMax)) {
+        return { items, cursor: call.cursorBehind(last.key) };
+      }
+      items.push(item);
     }
-    items.push(item);
   }
   return { items, cursor: undefined };
 }
@@ -76,15 +78,17 @@ async function streamLines(context: FrontContext, exchange: Exchange, call: Scan
   const line = (value: object): string => `${JSON.stringify(value)}\n`;
   try {
     const wanted = call.limit === undefined ? Infinity : call.limit + 1;
-    for await (const item of scan(call.query, portsOf(context, deadlineAt), wanted)) {
-      if (stream.gone) return;
-      if (count === call.limit) return stream.end(text + line({ end: true, count, ...cursor() }));
-      text += line(itemInJson(context, call, item));
-      count += 1;
-      last = item;
-      if (text.length < writeCharacters) continue;
-      await stream.write(text);
-      text = '';
+    for await (const found of scan(call.query, portsOf(context, deadlineAt), wanted)) {
+      for (const item of found) {
+        if (stream.gone) return;
+        if (count === call.limit) return stream.end(text + line({ end: true, count, ...cursor() }));
+        text += line(itemInJson(context, call, item));
+        count += 1;
+        last = item;
+        if (text.length < writeCharacters) continue;
+        await stream.write(text);
+        text = '';
+      }
     }
     stream.end(text + line({ end: true, count }));
   } catch (error) {
