@@ -75,6 +75,8 @@ interface Remains {
 
 /** What a key takes in a snapshot, alone in its chunk: generous. */
 const recordBytes = 250;
+/** Of a snapshot's chunk beside the fsync: there, taken in, and back. */
+const chunkMs = 20;
 /** A removed replica that nobody could tell asks for itself, and then its data go bit by bit. */
 const forgottenWithinMs = 30_000;
 const wokenEveryMs = 3000;
@@ -159,10 +161,16 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   const logClock = new LogClockJudge(swarm.clockDrift, restarted);
   const random = new Random(seed, 'clients');
   const workload = new Workload({ scheduler, trace, random, nodes, map, swarm, transactions, logClock, violated });
-  /** Whoever needs a snapshot in the end has to wait for as long as the drawn rate makes it take: keys, and results kept for repeats. */
+  /**
+   * Whoever needs a snapshot in the end has to wait for as long as the drawn rate makes it take, or the disk, which has each chunk to
+   * itself: keys, and results kept for repeats.
+   */
   const slowestTransferMs = (): number => {
     const records = swarm.hotKeys + swarm.coldKeys + workload.operations.length;
-    return (1000 * recordBytes * records) / swarm.snapshotBytesPerSecondMax;
+    const chunks = records / Math.max(1, swarm.snapshotChunkBytes / recordBytes);
+    return (
+      (1000 * recordBytes * records) / swarm.snapshotBytesPerSecondMax + chunks * (swarm.disk.fsyncMsMax + chunkMs)
+    );
   };
   const calm = { operations: 0, unknown: 0 };
   const stopped = (): boolean => violation !== undefined;
@@ -277,7 +285,8 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     for (let waitedMs = 0; ; waitedMs += 100) {
       const difference = firstDifference();
       if (difference === undefined || stopped()) return;
-      if (waitedMs > liveMs() + slowestTransferMs()) throw difference;
+      // One follower after the other may have to be sent the state.
+      if (waitedMs > liveMs() + (nodes.length - 1) * slowestTransferMs()) throw difference;
       await run(100);
     }
   }
