@@ -57,7 +57,7 @@ import type { NodeId, PartitionId, ReplicaDescriptor } from '../replica/ports.ts
 import { checkDestroyed, checkSpokenForDead } from './judge/change-rules.ts';
 import { named, type KnownEntry } from './judge/entries.ts';
 import { takeForCommitted } from './judge/leadership.ts';
-import { judgeMessage } from './judge/messages.ts';
+import { judgeClaims, judgeMessage } from './judge/messages.ts';
 import { PartitionRecord } from './judge/partition-record.ts';
 import type { JudgedWrite, ReplicaRecord } from './judge/replica-record.ts';
 import { compareStored, failRecovery, recoverState } from './judge/rules.ts';
@@ -155,6 +155,7 @@ export class RaftJudge {
   crashed(key: ReplicaKey): void {
     const replica = recordOf(this.#partition(key.partition), key);
     replica.up = false;
+    replica.claims.length = 0;
     replica.leading = 0;
   }
 
@@ -166,6 +167,7 @@ export class RaftJudge {
     this.#tally.destructions += 1;
     checkDestroyed(partition, replica);
     replica.up = false;
+    replica.claims.length = 0;
     replica.leading = 0;
   }
 
@@ -189,6 +191,7 @@ export class RaftJudge {
     if (write.install !== undefined) this.#tally.installs += 1;
     if (write.compactThrough !== undefined) this.#tally.compactions += 1;
     judgeWrite(partition, replica, write);
+    judgeClaims(partition, replica);
   }
 
   /** The same write's `onDurable` runs. */

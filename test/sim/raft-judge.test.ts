@@ -135,10 +135,27 @@ describe('leader append-only', () => {
     const history = JudgeHistory.replicated();
     history.write(3, { term: 2, entries: [[1, 2]] });
     expectViolation('leader append-only', '1 of term 2', () => history.append(1, 2, 1, { after: [1, 2] }));
-    expectViolation('leader append-only', '7 of term 1', () => history.append(1, 2, 1, { after: [7, 1] }));
+    expectViolation('leader append-only', '7 of term 1', () =>
+      history.append(1, 2, 1, { after: [7, 1], entries: [[8, 1, 'x']] }),
+    );
     expectViolation('leader append-only', 'sends entry 1 of term 2', () =>
       history.append(1, 2, 1, { after: [0, 0], entries: [[1, 2]] }),
     );
+  });
+});
+
+describe('a leader names an entry that it has not handed to its disk', () => {
+  it('the write that follows brings it', () => {
+    const history = JudgeHistory.replicated();
+    history.append(1, 2, 1, { after: [4, 1] });
+    history.write(1, { entries: [[4, 1, 'd']] });
+    history.append(1, 2, 1, { after: [4, 1] });
+  });
+
+  it('the write that follows brings another one, or none', () => {
+    const history = JudgeHistory.replicated();
+    history.append(1, 2, 1, { after: [5, 1] });
+    expectViolation('leader append-only', 'has named 5 of term 1', () => history.write(1, { entries: [[4, 1, 'd']] }));
   });
 });
 

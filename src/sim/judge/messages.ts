@@ -54,6 +54,11 @@ function judgeAppendEntries(partition: PartitionRecord, replica: ReplicaRecord, 
   const leader = leads(partition, replica, term);
   const previous = partition.entries.find(prevLogIndex, prevLogTerm);
   const claimed = { index: prevLogIndex, term: prevLogTerm };
+  if (previous === undefined && entries.length === 0 && prevLogIndex >= replica.log.length) {
+    // Messages leave before the turn's log write is handed over; an entry may be named before it is sent to anyone.
+    replica.claims.push(claimed);
+    return;
+  }
   if (previous === undefined || (prevLogIndex < replica.log.length && replica.log[prevLogIndex] !== previous)) {
     const what = `${replica.name} leads term ${term} and names ${named(claimed)}, not in its log`;
     return partition.fail('leader append-only', what);
@@ -75,6 +80,14 @@ function judgeAppendEntries(partition: PartitionRecord, replica: ReplicaRecord, 
     partition.fail('commit index', `the commit index of ${replica.name} in term ${term} goes back ${both}`);
   }
   announceCommit(partition, leader, leaderCommit);
+}
+
+/** What it named before it handed it to the disk is in its log now. */
+export function judgeClaims(partition: PartitionRecord, replica: ReplicaRecord): void {
+  for (const claimed of replica.claims.splice(0)) {
+    if (replica.log[claimed.index]?.term === claimed.term) continue;
+    partition.fail('leader append-only', `${replica.name} has named ${named(claimed)}, and wrote something else`);
+  }
 }
 
 function judgeHeartbeat(partition: PartitionRecord, replica: ReplicaRecord, message: Heartbeat): void {

@@ -58,6 +58,8 @@ export class ReplicaRecord {
   /** A whole snapshot that lies beside its state, durable. */
   staged: SnapshotPoint | undefined;
 
+  /** Entries at the end of its log that it has named to others and not yet handed to the disk: the next write has to bring them. */
+  readonly claims: { readonly index: number; readonly term: number }[] = [];
   /** The last success it has sent: in that term, its log up to there is the leader's. */
   acknowledged = { term: 0, index: 0 };
   /** The highest index that it has applied in any start. */
