@@ -27,13 +27,17 @@ export interface Config {
   readonly http: { readonly host: string; readonly port: number; readonly advertise: string };
   readonly peer: { readonly host: string; readonly port: number; readonly advertise: string };
   readonly labels: Readonly<Record<string, string>>;
+  /** The founders. A node has either these, or `join`. */
   readonly bootstrap: BootstrapConfig | undefined;
+  /** HTTP addresses of members of the cluster that it is to join; of none: it waits to be let in. */
+  readonly join?: readonly string[] | undefined;
   /** Says aloud that other machines may reach this node without TLS and tokens. */
   readonly insecure: boolean;
   readonly routing: 'redirect' | 'forward';
   readonly raft: RaftConfig;
   readonly state: StateConfig;
   readonly snapshots: SnapshotConfig;
+  readonly placement: PlacementConfig;
   readonly storage: StorageConfig;
   readonly transport: TransportConfig;
   readonly limits: LimitsConfig;
@@ -104,8 +108,6 @@ export interface StateConfig {
 export interface SnapshotConfig {
   /** Bytes of one chunk: what sender and receiver hold in memory. Below `transport.frameBytesMax`. */
   readonly chunkBytes: number;
-  /** Of all transfers that a node sends: the foreground keeps the rest. */
-  readonly bytesPerSecondMax: number;
   /** Transfers that a node sends at a time, and those that it takes. */
   readonly transfersMax: number;
   /** A chunk is durable at its receiver within this time, or the transfer is broken off; it goes on where it was. */
@@ -114,6 +116,32 @@ export interface SnapshotConfig {
   readonly resumeMs: number;
   /** A transfer that came to nothing is reported, and so asked for again, only after so long: a busy receiver is not pestered. */
   readonly retryDelayMs: number;
+}
+
+/** Who holds which partition, as nodes come and go. The controller, which leads the metadata group, goes by its own. */
+export interface PlacementConfig {
+  /** This node's share of replicas relative to others, when it joins. */
+  readonly weight: number;
+  /** Points on the placement ring of a node of weight 1. More even out a first guess, and cost time. */
+  readonly virtualNodes: number;
+  /** A node that is down for so long is replaced: long enough for a restart or a new kernel, as replacing it copies all it has. */
+  readonly replaceDownAfterMs: number;
+  /** Moves that are under way at a time. */
+  readonly movesMax: number;
+  /** Of all states that this node sends to others, for moves and to followers that lag: the foreground keeps the rest. */
+  readonly moveBytesPerSecondMax: number;
+  /** Between two looks at the moves that are under way, and at everything else that may have to be done. */
+  readonly stepMs: number;
+  readonly idleStepMs: number;
+  /** What one step asks of a group's leader is answered within this time, or the step is taken anew. */
+  readonly stepTimeoutMs: number;
+  /** A node that is to join is in reach within this time. */
+  readonly contactTimeoutMs: number;
+  /** A node asks for a newer map so often, besides being told of it; and how long an answer may take. */
+  readonly mapPollMs: number;
+  readonly mapTimeoutMs: number;
+  /** The map is stored for the next start so long after a change: several changes share a write. */
+  readonly mapSaveDelayMs: number;
 }
 
 export interface StorageConfig {
@@ -286,11 +314,24 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
   },
   snapshots: {
     chunkBytes: 256 * KiB,
-    bytesPerSecondMax: 32 * MiB,
     transfersMax: 2,
     chunkTimeoutMs: 5000,
     resumeMs: 30_000,
     retryDelayMs: 500,
+  },
+  placement: {
+    weight: 1,
+    virtualNodes: 64,
+    replaceDownAfterMs: 300_000,
+    movesMax: 2,
+    moveBytesPerSecondMax: 32 * MiB,
+    stepMs: 50,
+    idleStepMs: 1000,
+    stepTimeoutMs: 2000,
+    contactTimeoutMs: 3000,
+    mapPollMs: 5000,
+    mapTimeoutMs: 2000,
+    mapSaveDelayMs: 500,
   },
   storage: {
     sync: true,

@@ -3,6 +3,7 @@
  * node loads what a node needs. Exit codes: 0 asked to stop, 1 could not start, 2 wrong usage or configuration, 70 a
  * bug, 74 the disk failed, 128 + n stopped at once by signal n.
  */
+import { askToJoin } from './cli/join.ts';
 import { runCommandLine, type NodeStart } from './cli/program.ts';
 import { onStopRequest } from './cli/stop-signals.ts';
 import { AssertionError } from './assert.ts';
@@ -20,6 +21,15 @@ await runCommandLine(process.argv.slice(2), runNode);
 /** Resolves once the node serves; the process then lives until it is asked to stop. */
 async function runNode({ config, notices }: NodeStart): Promise<void> {
   const nodePart = import('./node/node.ts');
+  const startNode = async (addresses: readonly string[] | undefined): Promise<RunningNode> => {
+    const ask = (): void => {
+      askToJoin({ config, addresses: addresses ?? [], onWaiting: (reason) => logger.info(reason) }).catch(
+        exitForFailedStart,
+      );
+    };
+    const joins = addresses === undefined ? undefined : { onListening: ask };
+    return (await nodePart).startNode({ config, logger, joins });
+  };
   const { createLogger } = await import('./logger.ts');
   const logger = createLogger({ nodeId: config.nodeId, level: config.logLevel, pretty: process.stderr.isTTY });
   stopOnBugs(logger);
@@ -37,25 +47,39 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
     stopAtOnce: (exitCode) => process.exit(exitCode),
   });
   try {
-    const { startNode } = await nodePart;
-    const starting = startNode({ config, logger });
-    // Loaded while the node reads its disk. A failed start is heard below.
-    starting.catch(() => undefined);
-    const { startHttp } = await import('./http/server.ts');
-    const node = await starting;
-    const http = await startHttp({ node: node.facade, config, logger });
-    stopServing = async () => {
-      await node.handOver();
-      await http.close(config.limits.drainTimeoutMs);
+    let joinAt = config.bootstrap === undefined ? (config.join ?? []) : undefined;
+    for (;;) {
+      const starting = startNode(joinAt);
+      // Loaded while the node reads its disk. A failed start is heard below.
+      starting.catch(() => undefined);
+      const { startHttp } = await import('./http/server.ts');
+      const node = await starting;
+      const http = await startHttp({ node: node.facade, config, logger });
+      stopServing = async () => {
+        await node.handOver();
+        await http.close(config.limits.drainTimeoutMs);
+        await node.close();
+      };
+      // Until it is ready a failure is a reason not to start: a founder of another cluster, say.
+      const failure = await Promise.race([node.ready, node.failed]);
+      if (failure === undefined) {
+        stopOnFailure(node, logger);
+        break;
+      }
+      if (!node.isEmptied(failure)) throw failure;
+      logger.warn({ reason: failure.message }, 'the data directory is empty: this node asks to be let in anew');
+      await http.close(0);
       await node.close();
-    };
-    // Until it is ready a failure is a reason not to start: a founder of another cluster, say.
-    await Promise.race([node.ready, node.failed.then((error) => Promise.reject(error))]);
-    stopOnFailure(node, logger);
+      joinAt = otherFounders(config);
+    }
   } catch (error) {
     exitForFailedStart(error);
   }
   process.stdout.write(`ready nodeId=${config.nodeId} http=${config.http.advertise}\n`);
+}
+
+function otherFounders({ bootstrap, nodeId }: NodeStart['config']): readonly string[] {
+  return (bootstrap?.nodes ?? []).filter((founder) => founder.nodeId !== nodeId).map(({ http }) => http);
 }
 
 /** One line; only a bug shows its stack, because its message alone would lead nobody to it. */

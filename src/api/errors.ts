@@ -25,6 +25,8 @@ export const errorTable = {
   route_not_found: kind(404, 'There is no such route', 'not_applied', false),
   not_found: kind(404, 'There is no such thing', 'not_applied', false),
   method_not_allowed: kind(405, 'This route does not take this method', 'not_applied', false),
+  /** It would cost a quorum, say: the detail tells what. */
+  change_refused: kind(409, 'The cluster is not changed so', 'not_applied', false),
   /** The first request of its idempotency key is under way and did not come to its end in time. */
   request_in_progress: kind(409, 'The same request is still under way', 'unknown', true),
   precondition_failed: kind(412, 'The condition does not hold', 'not_applied', false),

@@ -1,89 +1,21 @@
 /** JSON schemas (draft 7) of every JSON body that is answered, and of those that are taken. Nothing else may appear: `additionalProperties` is false throughout. */
+import { addNode, cluster, operations, partition, plan, type AddNodeBody } from './cluster-schemas.ts';
 import { errorTable } from './errors.ts';
-
-/** As much of JSON Schema as is used here. */
-export type JsonSchema = Readonly<Record<string, unknown>>;
-
-const text: JsonSchema = { type: 'string' };
-const name: JsonSchema = { type: 'string', minLength: 1 };
-const count: JsonSchema = { type: 'integer', minimum: 0 };
-const anyObject: JsonSchema = { type: 'object' };
-/** ISO 8601 in UTC, with milliseconds. */
-const time: JsonSchema = { type: 'string', pattern: '^\\d{4,6}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$' };
-const hash: JsonSchema = { type: 'integer', minimum: 0, maximum: 0xffff_ffff };
-const nodeIdOrNull: JsonSchema = { type: ['string', 'null'], minLength: 1 };
-/** Standard base64 with padding (RFC 4648, section 4). */
-const base64: JsonSchema = {
-  type: 'string',
-  pattern: '^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$',
-};
-
-function object(required: Record<string, JsonSchema>, optional: Record<string, JsonSchema> = {}): JsonSchema {
-  return {
-    type: 'object',
-    properties: { ...required, ...optional },
-    required: Object.keys(required),
-    additionalProperties: false,
-  };
-}
-
-/** An object in which each of `names` stands either as text or, with `Base64` behind its name, as base64. */
-function oneOfPairs(
-  required: Record<string, JsonSchema>,
-  optional: Record<string, JsonSchema>,
-  names: readonly string[],
-): JsonSchema {
-  const pairs = names.flatMap((one) => [one, `${one}Base64`]);
-  return {
-    ...object(required, { ...optional, ...Object.fromEntries(pairs.map((one) => [one, text])) }),
-    allOf: names.map((one) => ({ oneOf: [{ required: [one] }, { required: [`${one}Base64`] }] })),
-  };
-}
-
-function list(items: JsonSchema): JsonSchema {
-  return { type: 'array', items };
-}
-
-/** A key's bytes stand as `key` where they are UTF-8 and as `keyBase64` where they are not. */
-function withKey(required: Record<string, JsonSchema>, optional: Record<string, JsonSchema> = {}): JsonSchema {
-  return {
-    oneOf: [object({ key: name, ...required }, optional), object({ keyBase64: base64, ...required }, optional)],
-  };
-}
-
-const partition: JsonSchema = object(
-  {
-    id: count,
-    range: { type: 'array', items: hash, minItems: 2, maxItems: 2 },
-    epoch: count,
-    leader: nodeIdOrNull,
-    term: count,
-    commitIndex: count,
-    appliedIndex: count,
-    replicas: list(
-      object({
-        nodeId: name,
-        role: { enum: ['leader', 'follower', 'learner'] },
-        matchIndex: count,
-        lag: count,
-        state: { enum: ['ok', 'snapshot', 'in_doubt', 'stopped', 'unreachable'] },
-      }),
-    ),
-  },
-  { keys: count, bytes: count },
-);
-
-const member: JsonSchema = object({
-  nodeId: name,
-  http: text,
-  peer: text,
-  labels: { type: 'object', additionalProperties: text },
-  state: { enum: ['up', 'down', 'joining', 'draining', 'removed'] },
-  leads: count,
-  replicas: count,
-});
-
-const cluster: JsonSchema = object({ clusterId: text, name, nodes: list(member), partitions: count, epoch: count });
+import {
+  anyObject,
+  base64,
+  count,
+  hash,
+  list,
+  name,
+  nodeIdOrNull,
+  object,
+  oneOfPairs,
+  text,
+  time,
+  withKey,
+  type JsonSchema,
+} from './schema-parts.ts';
 
 const problem: JsonSchema = object(
   {
@@ -157,6 +89,8 @@ export const schemas = {
   partition,
   partitions: list(partition),
   leader: object({ id: count, leader: name, term: count }),
+  plan,
+  operations,
   locate: withKey({ hash, partition: count, leader: nodeIdOrNull, replicas: list(name) }),
   livez: object({ status: { const: 'ok' }, nodeId: name }),
   readyz: object({ status: { enum: ['ready', 'not_ready'] }, nodeId: name, reasons: list(text) }),
@@ -213,6 +147,7 @@ export interface RequestBodies {
     readonly else?: readonly JsonOperation[];
   };
   readonly moveLeader: { readonly nodeId: string };
+  readonly addNode: AddNodeBody;
   readonly simpleSet: { readonly key: string; readonly value: unknown; readonly ttl?: string | number };
 }
 
@@ -232,7 +167,7 @@ const operation: JsonSchema = {
     oneOfPairs({ op: { const: 'put' } }, { ...conditional, ttl: lifetime, contentType: text }, ['key', 'value']),
   ],
 };
-const operations: JsonSchema = { ...list(operation), maxItems: operationsMax };
+const operationList: JsonSchema = { ...list(operation), maxItems: operationsMax };
 /** A command carries no larger number. */
 const revision: JsonSchema = { ...count, maximum: Number.MAX_SAFE_INTEGER };
 const comparison: JsonSchema = {
@@ -241,12 +176,13 @@ const comparison: JsonSchema = {
 };
 
 export const requestSchemas = {
-  batch: object({ ops: operations }),
+  batch: object({ ops: operationList }),
   transaction: object(
     {},
-    { compare: { ...list(comparison), maxItems: operationsMax }, then: operations, else: operations },
+    { compare: { ...list(comparison), maxItems: operationsMax }, then: operationList, else: operationList },
   ),
   moveLeader: object({ nodeId: name }),
+  addNode,
   // A value of any type, and a lifetime in seconds also as a number.
   simpleSet: object({ key: text, value: {} }, { ttl: { type: ['string', 'number'] } }),
 } as const satisfies Record<keyof RequestBodies, JsonSchema>;

@@ -1,6 +1,7 @@
 /** The commands that speak to a running cluster. The client behind them is loaded when one of them runs: a node needs none of it. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { ClientWords, PutWords, ScanWords } from './client-run.ts';
+import type { PutWords, ScanWords } from './client-run.ts';
+import type { ClientWords } from './client-session.ts';
 
 export function addClientCommands(program: Command): void {
   addPut(program);
@@ -73,7 +74,8 @@ function addStatus(program: Command): void {
     });
 }
 
-function clientCommand(program: Command, name: string): Command {
+/** A command of `program`, or of a group of it, with what all of them take. */
+export function clientCommand(program: Command, name: string): Command {
   const server = new Option('--server <address>', 'host:port or URL of any node; several with commas between')
     .default('127.0.0.1:7001')
     .env('FLOTILLA_SERVER');

@@ -1,23 +1,8 @@
 /** What the client commands do. Values and lists go to stdout, all else is one line on stderr and an exit code. */
 import { isUtf8 } from 'node:buffer';
-import {
-  connect,
-  FlotillaError,
-  type Entry,
-  type Key,
-  type ScanEntry,
-  type ScanKey,
-  type Store,
-} from '../client/connect.ts';
+import type { Entry, Key, ScanEntry, ScanKey } from '../client/connect.ts';
+import { exitCodes, line, print, withStore, type ClientWords } from './client-session.ts';
 import { statusLines } from './client-status.ts';
-import { usageExitCode } from './report.ts';
-
-export interface ClientWords {
-  readonly server: string;
-  /** In ms. */
-  readonly timeout: number;
-  readonly json?: boolean;
-}
 
 export interface PutWords extends ClientWords {
   readonly ttl?: string;
@@ -32,8 +17,6 @@ export interface ScanWords extends ClientWords {
   readonly limit?: number;
   readonly reverse?: boolean;
 }
-
-const exitCodes = { other: 1, notFound: 3, conflict: 4, unavailable: 5 } as const;
 
 export async function runPut(key: string, value: string, words: PutWords): Promise<void> {
   await withStore(words, async (store) => {
@@ -87,64 +70,9 @@ export async function runStatus(words: ClientWords): Promise<void> {
   });
 }
 
-/** Nobody waits for a command that can reach no one: it fails at once. */
-async function withStore({ server, timeout }: ClientWords, work: (store: Store) => Promise<unknown>): Promise<void> {
-  let store: Store | undefined;
-  try {
-    store = connect(server, { timeoutMs: timeout, failFast: true });
-    await work(store);
-  } catch (error) {
-    if (!(error instanceof FlotillaError)) throw error;
-    refuse(error);
-  } finally {
-    await store?.close();
-  }
-}
-
-function refuse(error: FlotillaError): void {
-  const { code, detail, idempotencyKey } = error;
-  const hint = code === 'unreachable' ? ' Name another with --server or FLOTILLA_SERVER.' : '';
-  // Who types a command has no error object to take it from.
-  const said =
-    idempotencyKey === undefined
-      ? detail
-      : detail.replace(/: repeat it with the idempotencyKey.*$/, '; read it to find out.');
-  process.stderr.write(`flotilla: ${said.replaceAll(/\s+/g, ' ')}${hint}\n`);
-  process.exitCode = exitCodeOf(error);
-}
-
-function exitCodeOf({ code, status = 0 }: FlotillaError): number {
-  switch (code) {
-    case 'key_not_found':
-      return exitCodes.notFound;
-    case 'precondition_failed':
-      return exitCodes.conflict;
-    case 'invalid_argument':
-    case 'invalid_request':
-    case 'invalid_key':
-    case 'invalid_ttl':
-      return usageExitCode;
-    case 'unreachable':
-    case 'deadline_exceeded':
-    case 'not_leader':
-    case 'overloaded':
-    case 'request_in_progress':
-      return exitCodes.unavailable;
-    default:
-      return status === 503 || status === 504 ? exitCodes.unavailable : exitCodes.other;
-  }
-}
-
 function notFound(key: string): void {
   process.stderr.write(`flotilla: nothing is stored under ${JSON.stringify(key)}\n`);
   process.exitCode = exitCodes.notFound;
-}
-
-/** Resolves once it is taken; false when whoever reads has gone, which is their right (`| head`). */
-function print(chunk: string | Uint8Array): Promise<boolean> {
-  return new Promise((resolve) => {
-    process.stdout.write(chunk, (error) => resolve(error === undefined || error === null));
-  });
 }
 
 function scanLine(entry: ScanKey | ScanEntry, { json, values }: ScanWords): string | Uint8Array {
@@ -169,10 +97,6 @@ function keyInJson(key: Key): object {
 function bytesInJson(name: string, bytes: Uint8Array): object {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return isUtf8(buffer) ? { [name]: buffer.toString() } : { [`${name}Base64`]: buffer.toString('base64') };
-}
-
-function line(value: object): string {
-  return `${JSON.stringify(value)}\n`;
 }
 
 async function readAll(stream: AsyncIterable<unknown>): Promise<Buffer> {

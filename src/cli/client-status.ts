@@ -1,8 +1,11 @@
 /** The state of a cluster as a person reads it. */
 import type { StoreStatus } from '../client/connect.ts';
+import { table } from './table.ts';
 
 export function statusLines({ name, nodes, partitions }: StoreStatus): string[] {
   const up = nodes.filter(({ state }) => state === 'up').length;
+  // One that has gone is told of, and is no member.
+  const members = nodes.filter(({ state }) => state !== 'removed').length;
   const leaderless = partitions.filter(({ leader }) => leader === null).map(({ id }) => id);
   const rows = nodes.map(({ nodeId, state, http, leads, replicas }) => [
     nodeId,
@@ -12,13 +15,8 @@ export function statusLines({ name, nodes, partitions }: StoreStatus): string[] 
     String(replicas),
   ]);
   return [
-    `cluster ${name}: ${up} of ${nodes.length} nodes up, ${partitions.length} partitions`,
-    ...table([['node', 'state', 'API', 'leads', 'replicas'], ...rows]),
+    `cluster ${name}: ${up} of ${members} nodes up, ${partitions.length} partitions`,
+    ...table([['node', 'state', 'API', 'leads', 'replicas'], ...rows]).map((line) => `  ${line}`),
     ...(leaderless.length === 0 ? [] : [`without a leader: partitions ${leaderless.join(', ')}`]),
   ];
-}
-
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
-  return rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd());
 }

@@ -31,7 +31,6 @@ const required = new Set([
   'dataDir',
   'http',
   'peer',
-  'bootstrap',
   'host',
   'port',
   'partitions',
@@ -95,7 +94,18 @@ function expectation(path: string): string {
 
 /** Rules between keys. Called with a configuration whose every key passed by itself. */
 export function checkTogether(config: Config): Problem[] {
-  return [...timing(config), ...sizes(config), ...addresses(config), ...founding(config)];
+  return [...timing(config), ...sizes(config), ...addresses(config), ...founding(config), ...belonging(config)];
+}
+
+/** A node founds a cluster, or joins one. */
+function belonging({ bootstrap, join }: Config): Problem[] {
+  if (bootstrap === undefined && join === undefined) {
+    return [
+      { path: 'bootstrap', expected: "an object with bootstrap's keys, or join instead of it", found: undefined },
+    ];
+  }
+  if (bootstrap === undefined || join === undefined || join.length === 0) return [];
+  return [{ path: 'join', expected: 'only one of bootstrap and join', found: join }];
 }
 
 function timing({ raft, snapshots, transport, limits }: Config): Problem[] {

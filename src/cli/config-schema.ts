@@ -2,6 +2,8 @@
  * The one description of every configuration key: its type, its range and how it reads in an error. `config.ts` has the
  * shape, the reasons and the defaults; a test holds both to the same keys.
  */
+import { hostPortPattern, labels as labelsCheck, nodeIdPattern, plainHttpUrlPattern } from '../api/member-fields.ts';
+
 export type Schema = Section | Leaf;
 
 /** A group of keys with a fixed set of names. */
@@ -24,10 +26,6 @@ const KiB = 1024;
 const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 const minuteMs = 60_000;
-
-export const nodeIdPattern = '^[A-Za-z0-9._-]{1,64}$';
-const hostPortPattern = '^(\\[[0-9A-Fa-f:.]+\\]|[^\\s:/\\[\\]]+):[1-9][0-9]{0,4}$';
-const httpUrlPattern = '^http://(\\[[0-9A-Fa-f:.]+\\]|[^\\s:/\\[\\]]+)(:[1-9][0-9]{0,4})?$';
 
 const text = (expected: string, check: Readonly<Record<string, unknown>>): Leaf => ({
   reads: 'text',
@@ -53,11 +51,11 @@ const nodeId = text('1 to 64 of the characters A-Z a-z 0-9 . _ -', { pattern: no
 const host = text('a host name or address', { minLength: 1, maxLength: 255, pattern: '^[^\\s/]+$' });
 const port = whole(1, 65_535);
 const hostPort = text('host:port', { pattern: hostPortPattern });
-const httpUrl = text('a URL like http://host:7001, without a path or trailing slash', { pattern: httpUrlPattern });
+const httpUrl = text('a URL like http://host:7001, without a path or trailing slash', { pattern: plainHttpUrlPattern });
 const labels: Leaf = {
   reads: 'json',
   expected: 'names with text values, like { "zone": "a" }',
-  check: { type: 'object', maxProperties: 64, additionalProperties: { type: 'string', maxLength: 256 } },
+  check: labelsCheck,
 };
 
 /** The founders' list is one key: it is given as a whole. Its entries' fields are checked by `founderFields`. */
@@ -90,8 +88,8 @@ export const configSchema: Section = section({
   bootstrap: section({ partitions: whole(1, 4096), replicationFactor: oneOf(1, 3, 5, 7), nodes: founders }),
   join: {
     reads: 'json',
-    expected: 'an empty list, for now: joining a running cluster is not in this version',
-    check: { type: 'array', maxItems: 0 },
+    expected: 'a list of URLs of members, like ["http://127.0.0.1:7001"]',
+    check: { type: 'array', maxItems: 64, items: { type: 'string', pattern: plainHttpUrlPattern } },
   },
   insecure: boolean,
   routing: oneOf('redirect', 'forward'),
@@ -131,11 +129,28 @@ export const configSchema: Section = section({
   }),
   snapshots: section({
     chunkBytes: bytes(4 * KiB, 64 * MiB),
-    bytesPerSecondMax: bytes(64 * KiB, 64 * GiB),
     transfersMax: whole(1, 1024),
     chunkTimeoutMs: milliseconds(10, 10 * minuteMs),
     resumeMs: milliseconds(0, 60 * minuteMs),
     retryDelayMs: milliseconds(1, minuteMs),
+  }),
+  placement: section({
+    weight: {
+      reads: 'number',
+      expected: 'a number above 0, up to 1000',
+      check: { type: 'number', exclusiveMinimum: 0, maximum: 1000 },
+    },
+    virtualNodes: whole(1, 4096),
+    replaceDownAfterMs: milliseconds(1000, 30 * 24 * 60 * minuteMs),
+    movesMax: whole(1, 1024),
+    moveBytesPerSecondMax: bytes(64 * KiB, 64 * GiB),
+    stepMs: milliseconds(1, minuteMs),
+    idleStepMs: milliseconds(1, minuteMs),
+    stepTimeoutMs: milliseconds(10, minuteMs),
+    contactTimeoutMs: milliseconds(10, minuteMs),
+    mapPollMs: milliseconds(10, 10 * minuteMs),
+    mapTimeoutMs: milliseconds(10, minuteMs),
+    mapSaveDelayMs: milliseconds(0, minuteMs),
   }),
   storage: section({
     sync: boolean,

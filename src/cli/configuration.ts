@@ -40,6 +40,8 @@ export type ConfigurationResult =
 /** Variables of the same family that are not configuration of a node. */
 const otherVariables = new Set(['FLOTILLA_SERVER']);
 
+const bootstrapKeys = [...configKeys.keys()].filter((path) => path.startsWith('bootstrap.'));
+
 export function loadConfiguration(input: ConfigurationInput): ConfigurationResult {
   const draft = new Draft();
   addDefaults(draft);
@@ -48,6 +50,8 @@ export function loadConfiguration(input: ConfigurationInput): ConfigurationResul
   for (const flag of input.flags) addFlag(draft, flag);
   derive(draft, input.file);
   const result = draft.toObject();
+  // It founds nothing: without this, each of bootstrap's keys would be missed.
+  if (draft.has('join') && !bootstrapKeys.some((path) => draft.has(path))) delete result['bootstrap'];
   for (const problem of checkKeys(result)) draft.add(problem);
   if (draft.hasProblems()) return bad(draft);
   for (const problem of checkTogether(result as unknown as Config)) draft.add(problem);
@@ -160,19 +164,20 @@ function readText(leaf: Leaf, text: string): unknown {
   }
 }
 
-/** What follows from the rest. Without a file and without `bootstrap` the node founds a store of its own. */
+/** What follows from the rest. Without a file, `bootstrap` and `join` the node founds a store of its own. */
 function derive(draft: Draft, file: string | undefined): void {
-  const alone = file === undefined && !draft.has('bootstrap.nodes');
+  const byItself = file === undefined && !draft.has('bootstrap.nodes');
+  const alone = byItself && !draft.has('join');
   const fill = (path: string, value: unknown): void => {
     if (!draft.has(path)) draft.set(path, value, 'derived');
   };
-  if (alone) {
-    fill('nodeId', 'n1');
+  if (alone) fill('nodeId', 'n1');
+  if (byItself && draft.has('nodeId')) {
     fill('dataDir', `data/${String(draft.get('nodeId'))}`);
     fill('http.port', 7001);
   }
   const httpPort = draft.get('http.port');
-  if (alone && typeof httpPort === 'number') fill('peer.port', httpPort + 100);
+  if (byItself && typeof httpPort === 'number') fill('peer.port', httpPort + 100);
   fill('http.host', '127.0.0.1');
   fill('peer.host', '127.0.0.1');
   const listed = ownEntry(draft);
@@ -210,10 +215,8 @@ function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
 
-/** `join` is only checked (it must be empty): a node's parts don't know the key yet. */
 function toConfig(checked: Record<string, unknown>): Config {
-  const { join: _join, ...config } = checked;
-  return config as unknown as Config;
+  return checked as unknown as Config;
 }
 
 function valueAt(root: unknown, path: string): unknown {

@@ -2,6 +2,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { Config } from '../config.ts';
 import { addClientCommands } from './client-commands.ts';
+import { addClusterCommands } from './cluster-commands.ts';
 import { loadConfiguration, type ConfigurationResult, type Flag } from './configuration.ts';
 import { reportProblems, usageExitCode } from './report.ts';
 
@@ -24,6 +25,7 @@ export async function runCommandLine(
   addConfig(program);
   addDev(program);
   addClientCommands(program);
+  addClusterCommands(program);
   addCheck(program);
   addSim(program);
   try {
@@ -162,6 +164,7 @@ interface NodeOptions {
   readonly peerPort?: string;
   readonly data?: string;
   readonly nodeId?: string;
+  readonly join?: readonly string[];
   readonly set: readonly Flag[];
 }
 
@@ -173,7 +176,12 @@ function nodeOptions(command: Command): Command {
     .option('--peer-port <port>', 'port for the other nodes (peer.port)')
     .option('--data <directory>', 'data directory (dataDir)')
     .option('--node-id <id>', "this node's name (nodeId)")
+    .option('--join <address>', 'HTTP address of a member of the cluster to join; repeatable (join)', gather)
     .addOption(setOption());
+}
+
+function gather(text: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, text];
 }
 
 function setOption(): Option {
@@ -210,13 +218,14 @@ function seconds(text: string): number {
 
 /** A flag with a name of its own wins over `--set`. */
 function configurationOf(options: NodeOptions): ConfigurationResult {
-  const named: readonly (readonly [string, string, string | undefined])[] = [
+  const named: [string, string, string | undefined][] = [
     ['--port', 'http.port', options.port],
     ['--host', 'http.host', options.host],
     ['--peer-port', 'peer.port', options.peerPort],
     ['--data', 'dataDir', options.data],
     ['--node-id', 'nodeId', options.nodeId],
   ];
+  if (options.join !== undefined) named.push(['--join', 'join', JSON.stringify(options.join)]);
   const flags = named.flatMap(([name, path, text]) => (text === undefined ? [] : [{ name, path, text }]));
   const loaded = loadConfiguration({
     file: options.config,

@@ -2,7 +2,8 @@
  * Brings one call to its end: finds the node to ask, follows redirects, and tries again until one deadline.
  *
  * What it promises (**safety**: users repeat what was `not_applied`)
- * - A write is sent again only under the idempotency key of its first sending, so that it is applied at most once.
+ * - A write is sent again only under the idempotency key of its first sending, so that it is applied at most once. One that is to be
+ *   sent `once` has none.
  * - `mayApply` is set by every sending of a write that could have had an effect unseen, and cleared by none but an answer
  *   that comes through the partition's log under the same key: that one tells what came of all of them.
  */
@@ -25,6 +26,8 @@ export interface Call {
   readonly key?: Uint8Array;
   /** Of a write, and of nothing else. */
   readonly idempotencyKey?: string;
+  /** A change that has no idempotency key: sent again only after what certainly had no effect. */
+  readonly once?: true;
 }
 
 interface Target {
@@ -130,8 +133,9 @@ export class Caller {
 
   #send({ call, target }: Journey, leftMs: number): Promise<HttpAnswer | HttpFailure> {
     const { attemptShare, answerReturnShare, connectTimeoutMs } = clientLimits;
-    // With nobody else to ask there is nothing to keep time for.
-    const timeoutMs = this.#nodes.count === 1 ? leftMs : Math.min(leftMs, call.timeoutMs * attemptShare);
+    // With nobody else to ask, or no second asking, there is nothing to keep time for.
+    const timeoutMs =
+      this.#nodes.count === 1 || call.once === true ? leftMs : Math.min(leftMs, call.timeoutMs * attemptShare);
     const headers: Record<string, string> = {
       ...call.headers,
       'Flotilla-Timeout-Ms': String(Math.max(1, Math.floor(timeoutMs * answerReturnShare))),
@@ -146,6 +150,12 @@ export class Caller {
     const { node } = journey.target;
     const { reason, neverSent, timedOut, onOldConnection, cause } = failure;
     if (isWrite(journey) && !neverSent) journey.mayApply = true;
+    if (journey.call.once === true && journey.mayApply) {
+      this.#nodes.failed(node, reason);
+      const detail = `No answer came from ${node}: ${reason}.`;
+      const code = timedOut ? 'deadline_exceeded' : 'unreachable';
+      throw this.#error(journey, { code, detail, outcome: 'unknown', retryable: false, cause });
+    }
     if (onOldConnection && !journey.metOldConnection) {
       journey.metOldConnection = true;
       return { type: 'follow' };
@@ -171,6 +181,7 @@ export class Caller {
     const { refusal, again } = verdict;
     if (!again) throw this.#error(journey, refusal);
     if (isWrite(journey) && refusal.outcome === 'unknown') journey.mayApply = true;
+    if (journey.call.once === true && journey.mayApply) throw this.#error(journey, refusal);
     journey.last = refusal;
     const retryAfterMs = refusal.retryAfterMs ?? 0;
     if (refusal.code === 'shutting_down') this.#nodes.restFor(node, retryAfterMs);
@@ -259,7 +270,9 @@ export class Caller {
     const unknown = isWrite(journey) && ((journey.mayApply && !decided) || refusal.outcome === 'unknown');
     const { idempotencyKey } = journey.call;
     const doubt =
-      ' The write may be applied, now or later: repeat it with the idempotencyKey of this error to be sure.';
+      journey.call.once === true
+        ? ' The change may have been decided: look at the cluster before you ask again.'
+        : ' The write may be applied, now or later: repeat it with the idempotencyKey of this error to be sure.';
     const { detail, retryable } = refusal;
     return new FlotillaError({
       ...refusal,
@@ -279,7 +292,7 @@ const closedRefusal: Refusal = {
 };
 
 function isWrite({ call }: Journey): boolean {
-  return call.idempotencyKey !== undefined;
+  return call.idempotencyKey !== undefined || call.once === true;
 }
 
 function backOffMs(attempts: number): number {

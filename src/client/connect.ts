@@ -19,6 +19,8 @@ import type { ConnectOptions } from './options.ts';
 import { Store } from './store.ts';
 
 export { FlotillaError, type ClientErrorCode } from './flotilla-error.ts';
+export type { ClusterCalls } from './cluster.ts';
+export type * from './cluster-options.ts';
 export type * from './options.ts';
 export type { Store } from './store.ts';
 

@@ -141,6 +141,9 @@ export interface NodeStatus {
   readonly nodeId: string;
   /** Where it serves, as it tells others. */
   readonly http: string;
+  /** Where it listens for the other nodes. */
+  readonly peer: string;
+  readonly labels: Readonly<Record<string, string>>;
   readonly state: 'up' | 'down' | 'joining' | 'draining' | 'removed';
   /** Partitions that it leads, and that it has a replica of. */
   readonly leads: number;
@@ -155,8 +158,18 @@ export interface PartitionStatus {
   readonly term: number;
   readonly commitIndex: number;
   readonly appliedIndex: number;
+  readonly replicas: readonly ReplicaStatus[];
   readonly keys?: number;
   readonly bytes?: number;
+}
+
+export interface ReplicaStatus {
+  readonly nodeId: string;
+  readonly role: 'leader' | 'follower' | 'learner';
+  readonly matchIndex: number;
+  /** Entries that it lacks. */
+  readonly lag: number;
+  readonly state: 'ok' | 'snapshot' | 'in_doubt' | 'stopped' | 'unreachable';
 }
 
 /** As one node sees it. */

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { dateHeader, jsonOf, numberHeader } from './answers.ts';
 import { runBatch } from './batch.ts';
 import { Caller, type Call, type CallerOptions } from './caller.ts';
+import { ClusterCalls } from './cluster.ts';
 import { FlotillaError, invalidArgument } from './flotilla-error.ts';
 import type { HttpAnswer } from './http-exchange.ts';
 import { clientLimits } from './limits.ts';
@@ -38,6 +39,8 @@ export interface StoreOptions extends CallerOptions {
  * Reads see every write that was answered before they began. Calls may be made side by side.
  */
 export class Store {
+  /** Who is a member, and what moves. */
+  readonly cluster: ClusterCalls;
   readonly #caller: Caller;
   readonly #timeoutMs: number;
 
@@ -45,6 +48,7 @@ export class Store {
   constructor(options: StoreOptions) {
     this.#timeoutMs = checkTimeout(options.timeoutMs);
     this.#caller = new Caller(options);
+    this.cluster = new ClusterCalls(this.#caller, (own) => this.#timeoutOf(own));
   }
 
   /** Undefined when nothing is stored under the key. */

@@ -4,7 +4,8 @@ import type { FounderState } from './formation-messages.ts';
 import { foundingDifference } from './founding.ts';
 
 export type Verdict =
-  | { readonly type: 'in_doubt'; readonly message: string }
+  /** `mayJoin`: this disk is empty and the cluster is formed, so that it may come in anew. */
+  | { readonly type: 'in_doubt'; readonly message: string; readonly mayJoin: boolean }
   | { readonly type: 'refused'; readonly message: string }
   | { readonly type: 'wait'; readonly reason: string }
   /** Draw an id and prepare for it. */
@@ -38,7 +39,10 @@ export function judge(situation: Situation): Verdict {
   for (const [nodeId, state] of states) {
     const doubt = findDoubt({ own, coordinates, nodeId, state });
     const difference = foundingDifference(founding, state.founding);
-    if (doubt !== undefined) return { type: 'in_doubt', message: difference ? `${doubt} (and ${difference})` : doubt };
+    if (doubt !== undefined) {
+      const mayJoin = own.phase === 'unformed' && state.phase === 'formed';
+      return { type: 'in_doubt', message: difference ? `${doubt} (and ${difference})` : doubt, mayJoin };
+    }
     if (difference === undefined) continue;
     return refusal(nodeId, difference);
   }

@@ -13,8 +13,9 @@
  *    formed* can't have voted in X, whatever became of its disk before.
  * 3. An emptied F becomes prepared only by such a request. One that was sent before X was formed and arrives late names
  *    the process it was meant for (its start's nonce), and F's new process has another: refused.
- * 4. So an F emptied after X was formed stays unformed, and stops in doubt as soon as it meets a founder that is formed;
- *    an emptied coordinator as soon as it meets one that is formed or prepared, before it draws another id.
+ * 4. So an F emptied after X was formed stays unformed, and founds nothing as soon as it meets a founder that is formed: it may
+ *    come in anew, under other replica ids (`metadata/admission.ts`);
+ *    an emptied coordinator stops as soon as it meets one that is prepared, before it draws another id.
  * 5. A prepared F that meets X formed was never emptied after preparing (3), and has not voted: Raft starts behind
  *    `formed`. It may become formed.
  * A crash at any point loses nothing but time: each start goes on from what is durable.
@@ -33,7 +34,7 @@ import { foundingDifference } from './founding.ts';
 import { isFields } from './shapes.ts';
 
 export interface FormationPorts {
-  readonly store: IdentityStore;
+  readonly store: Pick<IdentityStore, 'identity' | 'saveFormation'>;
   readonly transport: Pick<Transport, 'request'>;
   readonly clock: Clock;
   /** This node's founders' list as `canonicalFounding` writes it, and their node ids. */
@@ -50,7 +51,7 @@ export type FormationResult =
   /** `founding` is what the cluster was founded with, whatever the config says now. */
   | { readonly type: 'formed'; readonly clusterId: string; readonly founding: string }
   /** This node's disk and the other founders' disagree: it must not take part. */
-  | { readonly type: 'in_doubt'; readonly message: string }
+  | { readonly type: 'in_doubt'; readonly message: string; readonly mayJoin: boolean }
   /** The founders' lists differ: nothing was founded. */
   | { readonly type: 'refused'; readonly message: string }
   | { readonly type: 'stopped' };

@@ -33,12 +33,14 @@ export function peerToAsk(
   hint: LeaderHint | undefined,
 ): LeaderHint | undefined {
   const { replicas, transport, hints } = knowledge;
-  const { id, replicas: members } = search.partition;
+  // The map may have learnt of other members since the search began.
+  const partition = knowledge.map.partition(search.partition.id) ?? search.partition;
+  const { id, replicas: members } = partition;
   if (hint !== undefined && transport.connected(hint.nodeId)) return hint;
   if (hint !== undefined) hints.drop(id, hint);
   if (replicas.hosts(id)) return undefined;
   // No replica here that would hear of a leader: ask those who have one in turn, and rest after each round.
-  const round = askingOrder(knowledge, search.partition);
+  const round = askingOrder(knowledge, partition);
   const asked = round[search.asked++ % (members.length + 1)];
   return asked === undefined ? undefined : { nodeId: asked, term: noTerm };
 }

@@ -3,6 +3,7 @@ import { assert } from '../assert.ts';
 import type { BootstrapConfig } from '../config.ts';
 import type { ReplicaId } from '../raft/types.ts';
 import type { NodeId, PartitionId } from '../replica/ports.ts';
+import { metadataPartition, type NodeStanding } from './metadata/records.ts';
 import { bootstrapProblems } from './founding.ts';
 import { textHash } from './hash.ts';
 import { evenLeaders, evenReplicas } from './placement.ts';
@@ -13,17 +14,32 @@ const hashSpace = 0x1_0000_0000;
 /** Points of a founder on the ring; part of founding version 1 and never changed. */
 const foundingVirtualNodes = 64;
 
+/** A node as the map has it. */
+export interface MapNode extends NodeDescriptor {
+  /** Its share of replicas relative to others; above 0. */
+  readonly weight: number;
+  readonly standing: NodeStanding;
+}
+
 export interface PartitionMap {
   /** Grows with every change of the map. */
   readonly epoch: number;
-  /** Sorted by node id. */
-  readonly nodes: readonly NodeDescriptor[];
-  /** Sorted by range. */
+  /** Sorted by node id; those that were removed are among them. */
+  readonly nodes: readonly MapNode[];
+  /** All that hold keys, sorted by range. */
   readonly partitions: readonly PartitionDescriptor[];
+  /** The metadata group, which holds none. */
+  readonly metadata: PartitionDescriptor;
   /** The owner of `hash` (0 to 2^32 - 1), found by binary search. */
   partitionOf(hash: number): PartitionDescriptor;
+  /** The metadata group, too, by its id. */
   partition(id: PartitionId): PartitionDescriptor | undefined;
-  node(nodeId: NodeId): NodeDescriptor | undefined;
+  node(nodeId: NodeId): MapNode | undefined;
+}
+
+/** All nodes but those that were removed. */
+export function memberNodes({ nodes }: Pick<PartitionMap, 'nodes'>): readonly MapNode[] {
+  return nodes.filter(({ standing }) => standing !== 'removed');
 }
 
 /**
@@ -34,7 +50,9 @@ export function buildPartitionMap(founding: BootstrapConfig): PartitionMap {
   const problems = bootstrapProblems(founding);
   if (problems.length > 0) throw new RangeError(`bootstrap: ${problems.join('; ')}`);
   const nodes = founding.nodes
-    .map(({ nodeId, http, peer, labels }) => ({ nodeId: nodeId as NodeId, http, peer, labels: labels ?? {} }))
+    .map(({ nodeId, http, peer, labels }): MapNode => {
+      return { nodeId: nodeId as NodeId, http, peer, labels: labels ?? {}, weight: 1, standing: 'up' };
+    })
     .toSorted((a, b) => compareText(a.nodeId, b.nodeId));
   const ring = buildRing(
     nodes.map(({ nodeId, labels }) => ({ nodeId, labels, weight: 1 })),
@@ -53,7 +71,17 @@ export function buildPartitionMap(founding: BootstrapConfig): PartitionMap {
     replicas: (placements[i] ?? []).map((nodeId, r) => ({ replicaId: (r + 1) as ReplicaId, nodeId })),
     preferredLeader: leaders[i] as NodeId,
   }));
-  return createPartitionMap({ epoch: 1, nodes, partitions });
+  const ofMetadata = replicasFor(ring, textHash(`partition ${metadataPartition}`), founding.replicationFactor);
+  const metadata: PartitionDescriptor = {
+    id: metadataPartition,
+    from: 0,
+    to: 0,
+    epoch: 1,
+    incarnation: 1,
+    replicas: ofMetadata.map(({ nodeId }, r) => ({ replicaId: (r + 1) as ReplicaId, nodeId })),
+    preferredLeader: ofMetadata[0]?.nodeId as NodeId,
+  };
+  return createPartitionMap({ epoch: 1, nodes, partitions, metadata });
 }
 
 /** Where the i-th of `count` equal shares begins; exact, as i times 2^32 stays below 2^53. */
@@ -61,14 +89,10 @@ function rangeStart(i: number, count: number): number {
   return Math.floor((i * hashSpace) / count);
 }
 
-interface MapContent {
-  readonly epoch: number;
-  readonly nodes: readonly NodeDescriptor[];
-  readonly partitions: readonly PartitionDescriptor[];
-}
+export type MapContent = Pick<PartitionMap, 'epoch' | 'nodes' | 'partitions' | 'metadata'>;
 
 /** Indexes a map's content. Its ranges must cover the hash space without gap or overlap. */
-export function createPartitionMap({ epoch, nodes, partitions }: MapContent): PartitionMap {
+export function createPartitionMap({ epoch, nodes, partitions, metadata }: MapContent): PartitionMap {
   let next = 0;
   for (const { id, from, to } of partitions) {
     assert(from === next && to >= from, () => `partition ${id} owns [${from}, ${to}], expected to begin at ${next}`);
@@ -76,13 +100,14 @@ export function createPartitionMap({ epoch, nodes, partitions }: MapContent): Pa
   }
   assert(next === hashSpace, () => `the partitions end at ${next - 1}`);
   const starts = Uint32Array.from(partitions, ({ from }) => from);
-  const byId = new Map(partitions.map((partition) => [partition.id, partition]));
+  const byId = new Map([metadata, ...partitions].map((partition) => [partition.id, partition]));
   const nodesById = new Map(nodes.map((node) => [node.nodeId, node]));
-  assert(byId.size === partitions.length, 'a partition id is used twice');
+  assert(byId.size === partitions.length + 1, 'a partition id is used twice');
   return {
     epoch,
     nodes,
     partitions,
+    metadata,
     partitionOf: (hash) => partitions[lastAtOrBefore(starts, hash)] as PartitionDescriptor,
     partition: (id) => byId.get(id),
     node: (nodeId) => nodesById.get(nodeId),

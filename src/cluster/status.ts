@@ -1,9 +1,16 @@
 /** The cluster's state as one node can tell it: every reachable node's own report, merged. For people and tools; nothing decides by it. */
 import type { NodeId, PartitionId, Transport } from '../replica/ports.ts';
 import { keyHash } from './hash.ts';
-import type { PartitionMap } from './partition-map.ts';
+import { memberNodes, type MapNode, type PartitionMap } from './partition-map.ts';
 import { isCount, isFields, isNodeId, isPartitionId } from './shapes.ts';
-import type { ClusterStatus, KeyLocation, PartitionDescriptor, PartitionStatus, ReplicaStatus } from './types.ts';
+import type {
+  ClusterStatus,
+  KeyLocation,
+  NodeState,
+  PartitionDescriptor,
+  PartitionStatus,
+  ReplicaStatus,
+} from './types.ts';
 
 /** What each node says of its replicas; a node that could not be asked is absent. */
 export type StatusReports = ReadonlyMap<NodeId, readonly ReplicaStatus[]>;
@@ -21,7 +28,7 @@ export interface StatusPorts {
 export async function collectStatus(ports: StatusPorts): Promise<StatusReports> {
   const { nodeId, map, transport, local, statusTimeoutMs } = ports;
   const reports = new Map<NodeId, readonly ReplicaStatus[]>([[nodeId, local()]]);
-  const others = map.nodes.filter((node) => node.nodeId !== nodeId);
+  const others = memberNodes(map).filter((node) => node.nodeId !== nodeId);
   await Promise.all(
     others.map(async (node) => {
       try {
@@ -77,6 +84,11 @@ function decodeReplica(fields: unknown, nodeId: NodeId): ReplicaStatus | undefin
 
 function isFollower(value: unknown): value is ReplicaStatus['followers'][number] {
   return isFields(value) && isNodeId(value['nodeId']) && isCount(value['matchIndex']);
+}
+
+export function metadataStatus({ metadata }: PartitionMap, reports: StatusReports): PartitionStatus {
+  const own = [...reports.values()].flat().filter(({ partition }) => partition === metadata.id);
+  return partitionStatus(metadata, own);
 }
 
 export function partitionStatuses(map: PartitionMap, reports: StatusReports): readonly PartitionStatus[] {
@@ -149,12 +161,20 @@ export function clusterStatus(
 ): ClusterStatus {
   const partitions = partitionStatuses(map, reports);
   const nodes = map.nodes.map((node) => ({
-    ...node,
-    state: reports.has(node.nodeId) ? ('up' as const) : ('down' as const),
+    nodeId: node.nodeId,
+    http: node.http,
+    peer: node.peer,
+    labels: node.labels,
+    state: stateOf(node, reports),
     leads: partitions.filter(({ leader }) => leader === node.nodeId).length,
     replicas: partitions.filter(({ replicas }) => replicas.some(({ nodeId }) => nodeId === node.nodeId)).length,
   }));
   return { clusterId, name, epoch: map.epoch, partitions: partitions.length, nodes };
+}
+
+function stateOf({ nodeId, standing }: MapNode, reports: StatusReports): NodeState {
+  if (standing !== 'up') return standing;
+  return reports.has(nodeId) ? 'up' : 'down';
 }
 
 /** Where `key` lives; `leaderOf` says who leads as far as the node knows without asking anyone. */

@@ -200,6 +200,82 @@ export interface PartitionStatus {
   readonly bytes?: number;
 }
 
+/** A node that is to join. */
+export interface NodeAddition extends NodeDescriptor {
+  /** Its share relative to others; above 0, 1 for a usual node. */
+  readonly weight: number;
+}
+
+/** What is asked of the controller of the cluster. */
+export type ClusterChange =
+  | { readonly type: 'add_node'; readonly node: NodeAddition }
+  | { readonly type: 'remove_node'; readonly nodeId: NodeId }
+  | { readonly type: 'rebalance' };
+
+export interface ChangeOptions {
+  /** Nothing is changed: the answer says what would be. */
+  readonly dryRun: boolean;
+  /** On the monotonic clock. */
+  readonly deadlineAt: number;
+}
+
+/** One replica that goes from one node to another; without `from` one more, without `to` one fewer. */
+export interface PlannedMove {
+  readonly partition: PartitionId;
+  readonly from: NodeId | undefined;
+  readonly to: NodeId | undefined;
+  /** Keys and values of the partition, as far as they are known. */
+  readonly bytes: number;
+}
+
+export interface PlanSummary {
+  readonly moves: readonly PlannedMove[];
+  /** Replicas that move. */
+  readonly replicas: number;
+  readonly bytes: number;
+  /** Replicas that move, of all; and how many of all any plan has to move. Both 0 to 1. */
+  readonly fraction: number;
+  readonly ideal: number;
+  /** For people: what is less safe meanwhile, or afterwards. */
+  readonly risks: readonly string[];
+}
+
+export type ClusterChangeOutcome =
+  | { readonly type: 'accepted'; readonly plan: PlanSummary }
+  /** Nothing was begun; `detail` says why not. */
+  | { readonly type: 'refused'; readonly detail: string }
+  | { readonly type: 'not_found'; readonly detail: string }
+  /** Nobody leads the metadata group: nothing was begun. */
+  | { readonly type: 'no_leader'; readonly detail: string }
+  | { readonly type: 'unknown'; readonly detail: string };
+
+/** `join` and `balance` even things out, `repair` brings back a replica that is missing, `purge` leaves out what an emptied node has lost. */
+export type MoveReason = 'join' | 'drain' | 'replace' | 'repair' | 'balance' | 'purge';
+
+/** What a move does now; `record` is its last step. */
+export type MoveStep = 'waiting' | 'learner' | 'catch_up' | 'voters' | 'leave' | 'record';
+
+/** A move as it stands. */
+export interface OperationStatus {
+  readonly partition: PartitionId;
+  readonly reason: MoveReason;
+  readonly from: readonly NodeId[];
+  readonly to: readonly NodeId[];
+  readonly step: MoveStep;
+  /** 0 to 1: how much of what the newcomers need they have. */
+  readonly progress: number;
+  /** Entries that they lack. */
+  readonly lag: number;
+  /** Wall time at which it was decided, ms since 1970. */
+  readonly sinceMs: number;
+  /** Why it does not go on, for people. */
+  readonly blockedBy: string | undefined;
+}
+
+export type OperationsOutcome =
+  | { readonly type: 'operations'; readonly operations: readonly OperationStatus[] }
+  | { readonly type: 'no_leader'; readonly detail: string };
+
 export interface KeyLocation {
   readonly hash: number;
   readonly partition: PartitionId;
@@ -230,4 +306,10 @@ export interface NodeFacade {
   readiness(): Readiness;
   /** Moves a partition's leadership to `to`, through whichever node leads now. Answers by `deadlineAt`. */
   transferLeadership(partition: PartitionId, to: NodeId, deadlineAt: number): Promise<TransferOutcome>;
+  /** Through whichever node leads the metadata group. Answers by `deadlineAt`. */
+  changeCluster(change: ClusterChange, options: ChangeOptions): Promise<ClusterChangeOutcome>;
+  /** Moves that are under way or wait. Answers by `deadlineAt`. */
+  operations(deadlineAt: number): Promise<OperationsOutcome>;
+  /** The metadata group, which is not among the partitions. */
+  metadataStatus(): Promise<PartitionStatus>;
 }

@@ -44,11 +44,18 @@ export const markup = `
     <div id="found" class="found" role="status" aria-live="polite"></div>
   </section>
   </div>
+  <section aria-labelledby="moves-title" class="wide" id="moves-section" hidden>
+    <h2 id="moves-title">Moves <small id="moves-summary"></small></h2>
+    <table id="moves-table" hidden>
+      <thead><tr><th scope="col">Partition</th><th scope="col">From → to</th><th scope="col">Now</th><th scope="col" class="number">Done</th></tr></thead>
+      <tbody id="moves"></tbody>
+    </table>
+  </section>
   <section aria-labelledby="partitions-title" class="wide">
     <h2 id="partitions-title">Partitions <small id="partitions-summary"></small></h2>
     <ul id="partitions" class="grid"></ul>
   </section>
 </main>
 <footer>Refreshed every 2 s · <span id="updated">not yet</span></footer>
-<noscript><p class="banner">This page needs JavaScript. The same is told by /v1/cluster and /v1/cluster/partitions.</p></noscript>
+<noscript><p class="banner">This page needs JavaScript. The same is told by /v1/cluster, /v1/cluster/partitions and /v1/cluster/operations.</p></noscript>
 `;

@@ -2,6 +2,7 @@
  * The page's script, for browsers. It speaks the public HTTP API and nothing else, and it writes what it is told only
  * as text: no key or value ever becomes markup.
  */
+import { movesScript } from './moves-script.ts';
 import { searchScript } from './search-script.ts';
 
 const mainScript = String.raw`
@@ -20,8 +21,8 @@ function make(tag, options, ...children) {
 
 /* ---- the state of the cluster ---- */
 
-async function fetchJson(path) {
-  const answer = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(timeoutMs) });
+async function fetchJson(path, headers = {}) {
+  const answer = await fetch(path, { cache: 'no-store', headers, signal: AbortSignal.timeout(timeoutMs) });
   if (!answer.ok) throw new Error((await answer.json()).detail);
   return { body: await answer.json(), nodeId: answer.headers.get('Flotilla-Node') };
 }
@@ -50,8 +51,9 @@ function nodeRow(node) {
 function replicaItem(replica) {
   const ok = replica.state === 'ok';
   const behind = ok && replica.lag > 0 ? ' −' + replica.lag : '';
-  const words = replica.nodeId + (ok ? behind : ' ' + replica.state.replace('_', ' '));
-  return make('li', { className: 'replica ' + (!ok ? 'bad' : replica.lag > 100 ? 'warn' : 'good'), text: words });
+  const learner = replica.role === 'learner';
+  const words = replica.nodeId + (learner ? ' learner' : '') + (ok ? behind : ' ' + replica.state.replace('_', ' '));
+  return make('li', { className: 'replica ' + (!ok ? 'bad' : learner || replica.lag > 100 ? 'warn' : 'good'), text: words });
 }
 
 function partitionItem(partition) {
@@ -64,19 +66,26 @@ function partitionItem(partition) {
     make('ul', { className: 'replicas' }, ...partition.replicas.map(replicaItem)));
 }
 
+/* A node that comes or goes is no trouble, and one that has gone is no member. */
+function nodesWords(nodes) {
+  const inState = (state) => nodes.filter((node) => node.state === state).length;
+  const passing = ['joining', 'draining'].filter((state) => inState(state) > 0).map((state) => ', ' + inState(state) + ' ' + state);
+  return inState('up') + ' of ' + (nodes.length - inState('removed')) + ' nodes up' + passing.join('');
+}
+
 function showHealth(nodes, partitions) {
   const led = partitions.filter((partition) => partition.leader !== null).length;
-  const up = nodes.filter((node) => node.state === 'up').length;
   const health = element('health');
   const all = led === partitions.length;
-  health.className = 'pill ' + (!all ? 'bad' : up === nodes.length ? 'good' : 'warn');
-  const words = up + ' of ' + nodes.length + ' nodes up' + (all ? '' : ', ' + (partitions.length - led) + ' partitions without a leader');
+  health.className = 'pill ' + (!all ? 'bad' : nodes.some((node) => node.state === 'down') ? 'warn' : 'good');
+  const words = nodesWords(nodes) + (all ? '' : ', ' + (partitions.length - led) + ' partitions without a leader');
   if (health.textContent !== words) health.textContent = words;
   element('partitions-summary').textContent = led + ' of ' + partitions.length + ' led · leader on the right, replicas with how far they lag';
 }
 
 async function refresh() {
   const banner = element('banner');
+  void refreshMoves();
   try {
     const [cluster, partitions] = await Promise.all([fetchJson('/v1/cluster'), fetchJson('/v1/cluster/partitions')]);
     element('cluster-name').textContent = 'cluster ' + cluster.body.name;
@@ -252,8 +261,12 @@ element('form').addEventListener('submit', async (event) => {
   }
   void refresh();
 });
+`;
+
+/** Last, when all that it uses is there. */
+const start = String.raw`
 document.addEventListener('visibilitychange', () => { if (!document.hidden) void refresh(); });
 void keepRefreshing();
 `;
 
-export const script = mainScript + searchScript;
+export const script = mainScript + movesScript + searchScript + start;

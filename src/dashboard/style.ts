@@ -82,6 +82,7 @@ th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .grid p { margin: 0; color: var(--quiet); font-variant-numeric: tabular-nums; }
 .replicas { list-style: none; margin: 0.35rem 0 0; padding: 0; display: flex; flex-wrap: wrap; gap: 0 0.7rem; }
 .replica { white-space: nowrap; } .replica::before { width: 0.45rem; height: 0.45rem; margin-right: 0.3rem; }
+progress { width: 6rem; max-width: 100%; height: 0.5rem; accent-color: var(--accent); vertical-align: middle; }
 a { color: inherit; }
 footer { color: var(--quiet); font-size: 0.85rem; margin: 1rem 0; }
 `;

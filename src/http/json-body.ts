@@ -18,7 +18,8 @@ export const schemaOptions = {
 } as const satisfies Options;
 // Stops at the first mistake: a body made of nothing else costs no more than any other. The schemas are our own, and held to the standard
 // by a test; to check them, and to compile those that nobody uses, would delay each start.
-const ajv = new Ajv({ ...schemaOptions, meta: false, validateSchema: false });
+// Verbose: a mistake carries the schema it broke, whose description says more than a pattern.
+const ajv = new Ajv({ ...schemaOptions, meta: false, validateSchema: false, verbose: true });
 const validators = new Map<keyof RequestBodies, ValidateFunction>();
 
 function validatorOf<Name extends keyof RequestBodies>(name: Name): ValidateFunction<RequestBodies[Name]> {
@@ -76,6 +77,10 @@ function mistake(error: ErrorObject | undefined): string {
       return `The body lacks ${within(error.params['missingProperty'])}.`;
     case 'additionalProperties':
       return `The body has a field that is not known here: ${within(error.params['additionalProperty'])}.`;
+    case 'pattern': {
+      const described: unknown = error.parentSchema?.['description'];
+      return `${path === '' ? 'The body' : path} must ${typeof described === 'string' ? `be ${described}` : 'look otherwise'}.`;
+    }
     default:
       return `${path === '' ? 'The body' : path} ${error.message ?? 'is not valid'}.`;
   }

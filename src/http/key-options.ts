@@ -182,6 +182,13 @@ function chooseRoute(
   return wanted ?? configured;
 }
 
+/** False when it is not given. */
+export function parseSwitch(values: ReadonlyMap<string, string>, name: string): boolean | Failure {
+  const text = values.get(name) ?? 'false';
+  if (text === 'true' || text === 'false') return text === 'true';
+  return failure('invalid_request', `${name} must be true or false.`);
+}
+
 /** -1 for what is no whole number of at most nine digits. */
 function wholeNumber(header: string | string[] | undefined, otherwise: number): number {
   if (header === undefined) return otherwise;

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Config } from '../config.ts';
 import { failure, type Failure } from './failure.ts';
-import { parseQuery, parseTimeout } from './key-options.ts';
+import { parseQuery, parseSwitch, parseTimeout } from './key-options.ts';
 import { prefixEnd, successor, type ScanQuery } from '../cluster/scan.ts';
 
 export interface ScanCall {
@@ -109,12 +109,6 @@ function parseBytes(
   }
   if (bytes.length <= keyBytesMax) return bytes;
   return failure('invalid_key', `${name} has ${bytes.length} bytes; keys have at most ${keyBytesMax}.`);
-}
-
-function parseSwitch(values: ReadonlyMap<string, string>, name: string): boolean | Failure {
-  const text = values.get(name) ?? 'false';
-  if (text === 'true' || text === 'false') return text === 'true';
-  return failure('invalid_request', `${name} must be true or false.`);
 }
 
 function parseLimit(

@@ -4,14 +4,18 @@
  * (`node.ts`) and for those of the simulator alike.
  */
 import { assert } from '../assert.ts';
-import type { Config } from '../config.ts';
+import type { BootstrapConfig, Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
 import { Formation, type FormationResult } from '../cluster/formation.ts';
 import { canonicalFounding, parseFounding } from '../cluster/founding.ts';
 import { LeaderHints } from '../cluster/hints.ts';
 import { LeaderTransfers } from '../cluster/leader-transfer.ts';
-import { buildPartitionMap, type PartitionMap } from '../cluster/partition-map.ts';
+import { LiveMap } from '../cluster/live-map.ts';
+import { decodeMapChange } from '../cluster/metadata/records.ts';
+import { MetadataState } from '../cluster/metadata/state.ts';
+import { buildPartitionMap, memberNodes } from '../cluster/partition-map.ts';
 import { Router } from '../cluster/router.ts';
+import { collectStatus, type StatusReports } from '../cluster/status.ts';
 import type { NodeFacade } from '../cluster/types.ts';
 import type {
   Clock,
@@ -27,6 +31,7 @@ import type {
 import type { Replica } from '../replica/replica.ts';
 import { Facade } from './facade.ts';
 import { GroupHost } from './group-host.ts';
+import { MetadataHost } from './metadata-host.ts';
 import { verifyIncarnation } from './incarnations.ts';
 import { PeerRequests } from './peer-requests.ts';
 
@@ -42,6 +47,11 @@ export interface TransportBinding {
   readonly self: Pick<NodeIdentity, 'nodeId' | 'incarnation' | 'nonce'> & { readonly clusterId: string | undefined };
   readonly handlers: TransportHandlers;
   readonly verifyHello: (hello: Hello) => string | undefined;
+}
+
+/** This founder's directory is empty, and the cluster was formed: it has to be let in anew. */
+export class EmptiedDirectory extends Error {
+  override readonly name = 'EmptiedDirectory';
 }
 
 /** What a node stands on: a machine's, or a simulated one's. */
@@ -77,14 +87,16 @@ export interface ComposedNode {
 /** Resolves before the cluster is formed or has leaders. Rejects when the transport can't listen. */
 export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
   const { config, logger, clock, random, schedule, identity, storage, onFailure } = parts;
-  assert(config.bootstrap !== undefined, 'a node without bootstrap is refused by the configuration check');
   const { nodeId, formation: formed, incarnation, nonce } = identity.identity();
-  const founding = formed.phase === 'unformed' ? canonicalFounding(config.bootstrap) : formed.founding;
-  const map = mapOf(founding);
+  const founding = formed.phase === 'unformed' ? foundingOf(config) : formed.founding;
+  const bootstrap = bootstrapOf(founding);
+  const map = new LiveMap(buildPartitionMap(bootstrap));
+  map.take(decodeMapChange(identity.map()) ?? { nodes: [], partitions: [] });
 
   // The transport calls into what is made from it; nothing can arrive before all of it stands.
   let host: GroupHost | undefined;
   let requests: PeerRequests | undefined;
+  let metadata: MetadataHost | undefined;
   const transport = await parts.startTransport({
     self: { nodeId, incarnation, nonce, clusterId: formed.phase === 'formed' ? formed.clusterId : undefined },
     handlers: {
@@ -95,6 +107,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
       onPeerUp: (peer) => {
         logger.info({ peer }, 'peer connected');
         host?.peerChanged(peer);
+        metadata?.peerUp(peer);
       },
       onPeerDown: (peer, reason) => {
         logger.info({ peer, reason }, 'peer lost');
@@ -108,7 +121,20 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     verifyHello: (hello) => verifyIncarnation(identity, hello, (peer) => host?.peerRestarted(peer)),
   });
   const hints = new LeaderHints();
-  host = new GroupHost({ config, map, nodeId, storage, transport, clock, random, schedule, logger, onFailure });
+  const records = new MetadataState({ storage, onMapChange: (change) => void map.take(change), onFailure });
+  host = new GroupHost({
+    config,
+    map,
+    nodeId,
+    storage,
+    transport,
+    clock,
+    random,
+    schedule,
+    logger,
+    onFailure,
+    metadata: records,
+  });
   const hosted = host;
   const reachable: Pick<Transport, 'request' | 'connected'> = {
     request: (to, kind, payload, timeoutMs) => transport.request(to, kind, payload, timeoutMs),
@@ -117,27 +143,69 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
   const ports = { nodeId, map, hints, replicas: host, transport: reachable, clock, limits: config.limits };
   const router = new Router(ports);
   const transfers = new LeaderTransfers(ports);
+  const { statusTimeoutMs } = config.limits;
+  const reports = (): Promise<StatusReports> =>
+    collectStatus({ nodeId, map, transport, statusTimeoutMs, local: () => hosted.statuses() });
+  const contacts = new Map<NodeId, string>();
+  const connect = (): void => {
+    const peers = new Map(memberNodes(map).map((node) => [node.nodeId, node.peer]));
+    for (const [peer, address] of contacts) peers.set(peer, address);
+    transport.setPeers([...peers].map(([peer, address]) => ({ nodeId: peer, ...hostAndPort(address) })));
+  };
+  const metadataHost = new MetadataHost({
+    config,
+    map,
+    state: records,
+    groups: host.groups,
+    knowledge: ports,
+    transfers,
+    reports,
+    identity,
+    founding,
+    replicationFactor: bootstrap.replicationFactor,
+    clock,
+    logger,
+    onFailure,
+    contact: (peer, address) => {
+      if (address === undefined) contacts.delete(peer);
+      else contacts.set(peer, address);
+      connect();
+    },
+  });
+  metadata = metadataHost;
+  map.onChange(connect);
   host.onLeaderChanged((partition) => {
     router.leaderChanged(partition);
     transfers.leaderChanged(partition);
+    metadataHost.leaderChanged(partition);
   });
   const formation = new Formation({
     store: identity,
     transport,
     clock,
     founding,
-    founders: map.nodes.map((node) => node.nodeId),
+    founders: map.founding.nodes.map((node) => node.nodeId),
     drawClusterId: parts.drawClusterId,
     limits: config.limits,
     onWaiting: (reason) => logger.info(`founding: ${reason}`),
   });
-  const peerRequests = new PeerRequests({ router, transfers, host, formation });
+  const peerRequests = new PeerRequests({ router, transfers, host, formation, metadata: metadataHost });
   requests = peerRequests;
-  transport.setPeers(map.nodes.map((node) => ({ nodeId: node.nodeId, ...hostAndPort(node.peer) })));
-  const facade = new Facade({ config, map, hints, host, router, transfers, identity, transport, clock });
+  connect();
+  const facade = new Facade({
+    map,
+    hints,
+    host,
+    router,
+    transfers,
+    metadata: metadataHost,
+    reports,
+    identity,
+    clock,
+  });
   formation
     .start()
-    .then((result) => begin(result, { transport, host, onFailure }))
+    .then((result) => begin(result, { transport, host, metadata: metadataHost, onFailure }))
     .catch(onFailure);
 
   return {
@@ -151,6 +219,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     async close() {
       facade.shutDown();
       formation.stop();
+      metadataHost.stop();
       await drained(peerRequests, clock, config.limits.drainTimeoutMs);
       await hosted.stop();
       await transport.close();
@@ -168,17 +237,21 @@ async function drained(requests: PeerRequests, clock: Clock, timeoutMs: number):
 interface Founded {
   readonly transport: NodeTransport;
   readonly host: GroupHost;
+  readonly metadata: MetadataHost;
   readonly onFailure: (error: unknown) => void;
 }
 
 /** Only a formed cluster starts Raft (the safety of founding rests on it). */
-function begin(result: FormationResult, { transport, host, onFailure }: Founded): void {
+function begin(result: FormationResult, { transport, host, metadata, onFailure }: Founded): void {
   switch (result.type) {
     case 'formed':
       transport.setClusterId(result.clusterId);
       host.start();
+      metadata.start();
       return;
     case 'in_doubt':
+      onFailure(result.mayJoin ? new EmptiedDirectory(result.message) : new Error(result.message));
+      return;
     case 'refused':
       onFailure(new Error(result.message));
       return;
@@ -187,10 +260,15 @@ function begin(result: FormationResult, { transport, host, onFailure }: Founded)
   }
 }
 
-function mapOf(founding: string): PartitionMap {
+function foundingOf({ bootstrap }: Config): string {
+  assert(bootstrap !== undefined, 'a node that was not let in has bootstrap, as the configuration check sees to');
+  return canonicalFounding(bootstrap);
+}
+
+function bootstrapOf(founding: string): BootstrapConfig {
   const parsed = parseFounding(founding);
   if (parsed.type === 'unreadable') throw new Error(`the founders' list can't be used: ${parsed.reason}`);
-  return buildPartitionMap(parsed.bootstrap);
+  return parsed.bootstrap;
 }
 
 /** `peer` is host:port, checked with the configuration; an IPv6 address stands in brackets. */

@@ -1,33 +1,37 @@
 /** What the HTTP front may know of a node and ask of it. */
-import type { Config } from '../config.ts';
-import type { Clock, IdentityStore, NodeId, PartitionId, Transport } from '../replica/ports.ts';
+import type { Clock, IdentityStore, NodeId, PartitionId } from '../replica/ports.ts';
 import type { LeaderHints } from '../cluster/hints.ts';
 import type { LeaderTransfers } from '../cluster/leader-transfer.ts';
-import type { PartitionMap } from '../cluster/partition-map.ts';
+import type { LiveMap } from '../cluster/live-map.ts';
 import type { Router } from '../cluster/router.ts';
-import { clusterStatus, collectStatus, locateKey, partitionStatuses, type StatusReports } from '../cluster/status.ts';
+import { clusterStatus, locateKey, metadataStatus, partitionStatuses, type StatusReports } from '../cluster/status.ts';
 import type {
+  ChangeOptions,
+  ClusterChange,
+  ClusterChangeOutcome,
   ClusterStatus,
   KeyLocation,
   KvOutcome,
   KvRequest,
   NodeFacade,
+  OperationsOutcome,
   PartitionStatus,
   Readiness,
   RequestOptions,
   TransferOutcome,
 } from '../cluster/types.ts';
 import type { GroupHost } from './group-host.ts';
+import type { MetadataHost } from './metadata-host.ts';
 
 export interface FacadeOptions {
-  readonly config: Config;
-  readonly map: PartitionMap;
+  readonly map: LiveMap;
   readonly hints: LeaderHints;
   readonly host: GroupHost;
   readonly router: Router;
   readonly transfers: LeaderTransfers;
+  readonly metadata: MetadataHost;
+  readonly reports: () => Promise<StatusReports>;
   readonly identity: IdentityStore;
-  readonly transport: Transport;
   readonly clock: Clock;
 }
 
@@ -71,11 +75,11 @@ export class Facade implements NodeFacade {
     const { map, identity } = this.#options;
     const { formation, clusterName } = identity.identity();
     const clusterId = formation.phase === 'formed' ? formation.clusterId : '';
-    return clusterStatus({ clusterId, name: clusterName }, map, await this.#reports());
+    return clusterStatus({ clusterId, name: clusterName }, map, await this.#options.reports());
   }
 
   async partitionStatus(): Promise<readonly PartitionStatus[]> {
-    return partitionStatuses(this.#options.map, await this.#reports());
+    return partitionStatuses(this.#options.map, await this.#options.reports());
   }
 
   readiness(): Readiness {
@@ -88,6 +92,20 @@ export class Facade implements NodeFacade {
       return Promise.resolve({ type: 'no_leader', partition, detail: 'this node is shutting down; ask another one' });
     }
     return this.#options.transfers.transfer({ partition, to, deadlineAt });
+  }
+
+  changeCluster(change: ClusterChange, options: ChangeOptions): Promise<ClusterChangeOutcome> {
+    if (this.#shuttingDown)
+      return Promise.resolve({ type: 'no_leader', detail: 'this node is shutting down; ask another one' });
+    return this.#options.metadata.control.change(change, options);
+  }
+
+  operations(deadlineAt: number): Promise<OperationsOutcome> {
+    return this.#options.metadata.control.operations(deadlineAt);
+  }
+
+  async metadataStatus(): Promise<PartitionStatus> {
+    return metadataStatus(this.#options.map, await this.#options.reports());
   }
 
   /** It is about to stop, and answers on: but whoever spreads requests over the nodes has to leave this one out. */
@@ -104,11 +122,5 @@ export class Facade implements NodeFacade {
   #leader(partition: PartitionId): NodeId | undefined {
     const { host, hints } = this.#options;
     return (host.leader(partition) ?? hints.get(partition))?.nodeId;
-  }
-
-  #reports(): Promise<StatusReports> {
-    const { map, transport, host, config } = this.#options;
-    const { statusTimeoutMs } = config.limits;
-    return collectStatus({ nodeId: this.nodeId, map, transport, statusTimeoutMs, local: () => host.statuses() });
   }
 }

@@ -3,10 +3,12 @@ import { assert, unreachable } from '../assert.ts';
 import type { Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
 import type { Message, ReplicaId, Term } from '../raft/types.ts';
-import type { TransferStanding } from '../replica/options.ts';
 import type { Clock, LeaderHint, NodeId, PartitionId, Storage, Transport } from '../replica/ports.ts';
 import { Replica } from '../replica/replica.ts';
-import type { PartitionMap } from '../cluster/partition-map.ts';
+import type { StateObserver, TransferStanding } from '../replica/options.ts';
+import type { LiveMap } from '../cluster/live-map.ts';
+import { metadataPartition } from '../cluster/metadata/records.ts';
+import { memberNodes } from '../cluster/partition-map.ts';
 import type {
   LeaderRequest,
   LocalLeaderships,
@@ -22,12 +24,13 @@ import { planted } from '../planted.ts';
 import { DriveLoop } from './drive-loop.ts';
 import { handOver } from './hand-over.ts';
 import { HostedReplicas } from './hosted-replicas.ts';
+import { LedGroups } from './local-groups.ts';
 import { RemovedReplicas } from './removed-replicas.ts';
 import { SnapshotHost } from './snapshot-host.ts';
 
 export interface GroupHostOptions {
   readonly config: Config;
-  readonly map: PartitionMap;
+  readonly map: LiveMap;
   readonly nodeId: NodeId;
   readonly storage: Storage;
   readonly transport: Transport;
@@ -38,6 +41,8 @@ export interface GroupHostOptions {
   readonly schedule: (turn: () => void) => void;
   readonly logger: Logger;
   readonly onFailure: (error: unknown) => void;
+  /** Who follows the metadata group's state, where it is hosted. */
+  readonly metadata: StateObserver & { dropped(): void };
 }
 
 export class GroupHost implements LocalReplicas, LocalLeaderships {
@@ -46,9 +51,10 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   readonly #loop: DriveLoop;
   readonly #snapshots: SnapshotHost;
   readonly #removed: RemovedReplicas;
-  /** Partitions that the map places here. */
+  readonly groups: LedGroups;
+  /** Groups that were founded here, the metadata group among them. */
   readonly #planned: readonly PartitionDescriptor[];
-  /** Planned partitions that have not heard of a leader since the start. */
+  /** Partitions founded or found here that have not heard of a leader since the start. Data is served without the metadata group. */
   readonly #unled: Set<PartitionId>;
   #announce: (partition: PartitionId) => void = () => undefined;
   #becomeReady: () => void = () => undefined;
@@ -59,20 +65,30 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   #tickedAt = 0;
   /** Nodes at whose addresses nobody listened when last tried. */
   readonly #gone = new Set<NodeId>();
-  readonly #peers: readonly NodeId[];
+  #peers: readonly NodeId[];
 
   /** Resolves once every partition hosted here has known a leader. */
   readonly ready: Promise<void>;
 
   constructor(options: GroupHostOptions) {
     const { map, nodeId, storage, transport, schedule, onFailure } = options;
+    const { founding } = map;
     this.#options = options;
-    this.#planned = map.partitions.filter(({ replicas }) => replicas.some((replica) => replica.nodeId === nodeId));
-    this.#unled = new Set(this.#planned.map((partition) => partition.id));
-    this.#peers = map.nodes.map((node) => node.nodeId).filter((peer) => peer !== nodeId);
+    this.#planned = [founding.metadata, ...founding.partitions].filter(({ replicas }) =>
+      replicas.some((replica) => replica.nodeId === nodeId),
+    );
+    const newcomers = storage.partitions().filter((id) => storage.group(id).replicaId !== undefined);
+    this.#unled = new Set([...this.#planned.map((partition) => partition.id), ...newcomers]);
+    this.#unled.delete(metadataPartition);
+    this.#peers = this.#otherMembers();
+    map.onChange(() => {
+      this.#peers = this.#otherMembers();
+    });
     this.#hosted = new HostedReplicas(nodeId);
+    this.groups = new LedGroups(this.#hosted);
     this.#snapshots = new SnapshotHost({
       ...options,
+      map: founding,
       replica: (partition) => this.#hosted.replica(partition),
     });
     this.#removed = new RemovedReplicas({ ...options, endSnapshots: (partition) => this.#snapshots.end(partition) });
@@ -175,13 +191,13 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
 
   /** Before the node stops: others lead what it leads, as far as there are others. */
   handOver(): Promise<void> {
-    const { map, nodeId, transport, clock, config } = this.#options;
+    const { nodeId, transport, clock, config } = this.#options;
     const { raft } = config;
     for (const replica of this.#hosted.all()) replica.standBack();
     return handOver({
       clock,
       transport,
-      peers: map.nodes.map((node) => node.nodeId).filter((peer) => peer !== nodeId),
+      peers: this.#peers,
       leading: () => [...this.#hosted.all()].filter((replica) => replica.leader()?.nodeId === nodeId),
       leaving: this.#leaving,
       timeoutMs: raft.handOverTimeoutMs,
@@ -213,11 +229,12 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   readiness(): Readiness {
     if (!this.#started)
       return { ready: false, reasons: ['the cluster is not formed: other founding nodes are awaited'] };
-    const leaderless = this.#planned.filter(
-      ({ id }) => this.#hosted.hosts(id) && this.#hosted.leader(id) === undefined,
+    const leaderless = [...this.#hosted.all()].filter(
+      ({ partition, removed }) =>
+        partition !== metadataPartition && !removed && this.#hosted.leader(partition) === undefined,
     );
     if (leaderless.length === 0) return { ready: true, reasons: [] };
-    const ids = leaderless.map((partition) => partition.id).join(', ');
+    const ids = leaderless.map(({ partition }) => partition).join(', ');
     return { ready: false, reasons: [`no leader is known for partitions ${ids}`] };
   }
 
@@ -235,7 +252,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   #addNewcomers(): void {
     const { map, storage } = this.#options;
     for (const id of storage.partitions()) {
-      const partition = map.partition(id);
+      const partition = map.founding.partition(id);
       const { replicaId } = storage.group(id);
       if (partition === undefined || replicaId === undefined || this.#hosted.replica(id) !== undefined) continue;
       this.#hosted.add(this.#createReplica(partition, replicaId));
@@ -250,7 +267,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
    */
   #maybeComeIntoBeing(id: PartitionId, message: Message): boolean {
     if (!this.#started || !isFromLeader(message) || !this.#removed.isRoom(id)) return false;
-    const partition = this.#options.map.partition(id);
+    const partition = this.#options.map.founding.partition(id);
     if (partition === undefined || partition.replicas.some(({ replicaId }) => replicaId === message.to)) return false;
     this.#options.logger.info({ partition: id, replicaId: message.to }, 'a replica comes into being');
     this.#options.storage.foundGroup(id, message.to);
@@ -270,8 +287,9 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   /** A committed configuration has left it out: it ends here, and its data go. */
   #replicaRemoved(replica: Replica): void {
     const { partition, replicaId } = replica;
-    this.#options.logger.warn({ partition, replicaId }, 'this replica was removed from its group');
+    this.#options.logger.info({ partition, replicaId }, 'this replica was removed from its group');
     this.#hosted.remove(replica);
+    if (partition === metadataPartition) this.#options.metadata.dropped();
     replica.stop('The replica was removed from its group before the write was known to be committed.');
     this.#removed.destroy(replica);
     this.#notAwaited(partition);
@@ -286,7 +304,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   }
 
   #createReplica(partition: PartitionDescriptor, replicaId: ReplicaId): Replica {
-    const { config, nodeId, storage, transport, clock, random } = this.#options;
+    const { config, nodeId, storage, transport, clock, random, metadata } = this.#options;
     const replica: Replica = new Replica({
       partition: partition.id,
       epoch: partition.epoch,
@@ -305,7 +323,9 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
       onSnapshotDue: (due) => this.#snapshots.due(due),
       pinnedIndex: (id) => this.#snapshots.pinnedIndex(id),
       onRemoved: () => this.#replicaRemoved(replica),
+      observer: partition.id === metadataPartition ? metadata : undefined,
     });
+    if (partition.id === metadataPartition) metadata.replaced();
     return replica;
   }
 
@@ -314,6 +334,13 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     if (hint?.nodeId !== this.#options.nodeId) this.#snapshots.leadershipLost(partition);
     this.#announce(partition);
     if (hint !== undefined) this.#notAwaited(partition);
+  }
+
+  #otherMembers(): readonly NodeId[] {
+    const { map, nodeId } = this.#options;
+    return memberNodes(map)
+      .map((node) => node.nodeId)
+      .filter((peer) => peer !== nodeId);
   }
 
   #notAwaited(partition: PartitionId): void {

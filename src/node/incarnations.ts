@@ -12,7 +12,7 @@ import type { Hello, IdentityStore, NodeId } from '../replica/ports.ts';
  * and `onRestart` was told.
  */
 export function verifyIncarnation(
-  identity: IdentityStore,
+  identity: Pick<IdentityStore, 'peer' | 'savePeer'>,
   hello: Hello,
   onRestart: (nodeId: NodeId) => void,
 ): string | undefined {

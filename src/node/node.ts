@@ -7,10 +7,16 @@ import type { NodeId } from '../replica/ports.ts';
 import { openIdentity } from '../storage/identity.ts';
 import { openLevelStorage } from '../storage/level-storage.ts';
 import { systemClock } from './clock.ts';
+import type { NodeTransport, TransportBinding } from './composition.ts';
 
 export interface NodeOptions {
   readonly config: Config;
   readonly logger: Logger;
+  /**
+   * With an empty directory it waits to be let into a cluster that is there; `onListening`: somebody may ask for that now. Otherwise it is
+   * one of the founders.
+   */
+  readonly joins: { readonly onListening: () => void } | undefined;
 }
 
 export interface RunningNode {
@@ -19,6 +25,8 @@ export interface RunningNode {
   readonly ready: Promise<void>;
   /** Resolves when the node must stop: its disk failed, a record is damaged, or an invariant broke. */
   readonly failed: Promise<Error>;
+  /** Why it failed: a founder's directory was emptied, and it may start again to be let in anew. */
+  isEmptied(error: Error): boolean;
   /** Others lead what this node leads, as far as there are others; it goes on answering. */
   handOver(): Promise<void>;
   /** Answers who still waits, writes what waits for the disk, closes. */
@@ -29,7 +37,7 @@ export interface RunningNode {
  * Opens the data directory, listens for peers and starts to take part. Resolves before the cluster is formed or has
  * leaders: see `ready`. Rejects with one clear line when the directory or a port can't be used.
  */
-export async function startNode({ config, logger }: NodeOptions): Promise<RunningNode> {
+export async function startNode({ config, logger, joins }: NodeOptions): Promise<RunningNode> {
   const clock = systemClock;
   const random = Math.random;
   const failure = createFailure();
@@ -44,11 +52,17 @@ export async function startNode({ config, logger }: NodeOptions): Promise<Runnin
   });
   // Loaded while the disk is read. A storage that does not open is heard below.
   opening.catch(() => undefined);
-  const [{ composeNode }, { startTransport }] = await Promise.all([
+  const [{ composeNode, EmptiedDirectory }, { startTransport }] = await Promise.all([
     import('./composition.ts'),
     import('../transport/tcp-transport.ts'),
   ]);
   const storage = await opening;
+  const listen = (binding: TransportBinding): Promise<NodeTransport> =>
+    startTransport({ ...binding, listen: config.peer, config: config.transport, clock, random, logger });
+  if (joins !== undefined && identity.identity().formation.phase === 'unformed') {
+    const { awaitAdmission } = await import('./join-phase.ts');
+    await awaitAdmission({ config, identity, storage, startTransport: listen, clock, logger, ...joins });
+  }
   const node = await composeNode({
     config,
     logger,
@@ -58,8 +72,7 @@ export async function startNode({ config, logger }: NodeOptions): Promise<Runnin
     schedule: (turn) => void setImmediate(turn),
     identity,
     storage,
-    startTransport: (binding) =>
-      startTransport({ ...binding, listen: config.peer, config: config.transport, clock, random, logger }),
+    startTransport: listen,
     drawClusterId: () => randomBytes(16).toString('hex'),
     onFailure: failure.report,
   });
@@ -67,6 +80,7 @@ export async function startNode({ config, logger }: NodeOptions): Promise<Runnin
     facade: node.facade,
     ready: node.ready,
     failed: failure.failed,
+    isEmptied: (error) => error instanceof EmptiedDirectory,
     handOver: () => node.handOver(),
     async close() {
       await node.close();

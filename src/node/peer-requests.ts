@@ -8,11 +8,13 @@ import { refuseTransfer } from '../cluster/transfer-messages.ts';
 import type { NodeId } from '../replica/ports.ts';
 import { refused } from '../replica/snapshot-messages.ts';
 import type { GroupHost } from './group-host.ts';
+import type { MetadataHost } from './metadata-host.ts';
 
 export interface PeerRequestsOptions {
   readonly router: Router;
   readonly transfers: LeaderTransfers;
   readonly host: GroupHost;
+  readonly metadata: MetadataHost;
   readonly formation: Formation;
 }
 
@@ -47,7 +49,7 @@ export class PeerRequests {
   }
 
   #answer(from: NodeId, kind: string, payload: unknown): Promise<unknown> {
-    const { router, transfers, host, formation } = this.#options;
+    const { router, transfers, host, formation, metadata } = this.#options;
     const refusal = this.#closing ? refusalOf(kind, payload) : undefined;
     if (refusal !== undefined) return Promise.resolve(refusal);
     switch (kind) {
@@ -68,7 +70,10 @@ export class PeerRequests {
       case 'formation.prepare':
         return Promise.resolve(formation.handle(kind, payload, from));
       default:
-        return Promise.reject(new Error(`this node knows no request of kind ${JSON.stringify(kind)}`));
+        return (
+          metadata.handle(kind, payload, from) ??
+          Promise.reject(new Error(`this node knows no request of kind ${JSON.stringify(kind)}`))
+        );
     }
   }
 }

@@ -47,7 +47,7 @@ export class SnapshotHost {
     this.#options = options;
     this.#sender = new SnapshotSender({
       clock,
-      limits: config.snapshots,
+      limits: { ...config.snapshots, bytesPerSecondMax: config.placement.moveBytesPerSecondMax },
       request: (to, kind, payload, timeoutMs) => transport.request(to, kind, payload, timeoutMs, 'bulk'),
       openSnapshot: (partition) => storage.openSnapshot(partition),
       foundingConfiguration: (partition) =>

@@ -1,5 +1,5 @@
 /** What a replica is made of, and what comes of what it is asked. */
-import type { CommandResult, RangePage, ValueRecord } from '../kv/types.ts';
+import type { CommandResult, RangePage, StateWrite, ValueRecord } from '../kv/types.ts';
 import type { LogIndex, RaftLimits, ReplicaId, Term } from '../raft/types.ts';
 import type { CompactionLimits } from './compaction.ts';
 import type { SweepLimits } from './sweeper.ts';
@@ -48,6 +48,15 @@ export interface ReplicaOptions {
   readonly onFailure: (error: unknown) => void;
   /** A committed configuration has left this replica out. */
   readonly onRemoved: () => void;
+  /** Who follows what is applied here. */
+  readonly observer: StateObserver | undefined;
+}
+
+export interface StateObserver {
+  /** What one entry has written, entry by entry. */
+  applied(writes: readonly StateWrite[]): void;
+  /** The state was replaced by a snapshot's. */
+  replaced(): void;
 }
 
 export interface SnapshotDue {

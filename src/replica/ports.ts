@@ -280,10 +280,15 @@ export interface PeerIncarnation {
   readonly nonce: string;
 }
 
-/** The node's identity on disk. Both writes are fsynced when they return. */
+/** The node's identity on disk. All writes are fsynced when they return. */
 export interface IdentityStore {
   identity(): NodeIdentity;
   peer(nodeId: NodeId): PeerIncarnation | undefined;
+  /** The partition map as it was last stored here: plain JSON, whose shape the reader checks. */
+  map(): unknown;
+  saveMap(map: object): void;
+  /** This node is a member from now on, with this incarnation at least. */
+  admit(formation: FormationState, incarnation: number): void;
   saveFormation(state: FormationState): void;
   savePeer(nodeId: NodeId, seen: PeerIncarnation): void;
 }

@@ -9,6 +9,7 @@ import { EntryKind, noReplica } from '../raft/types.ts';
 import type {
   ChangeResult,
   Configuration,
+  ConfigurationAt,
   ConfigurationChange,
   Entry,
   Heartbeat,
@@ -340,6 +341,12 @@ export class Replica {
     return this.#raft.committedConfiguration.configuration;
   }
 
+  /** The configuration in force, and whether it is known to be committed. */
+  configuration(): ConfigurationAt & { readonly committed: boolean } {
+    const { index, configuration } = this.#raft.configuration;
+    return { index, configuration, committed: this.#raft.committedConfiguration.index === index };
+  }
+
   hostOf(replicaId: ReplicaId): NodeId | undefined {
     return this.#hosts.hostOf(replicaId);
   }
@@ -558,7 +565,10 @@ export class Replica {
     this.#machineState = machineState;
     this.#logClock.applied(timeOf(machineState));
     this.#sweeper.installed();
-    this.#onInstalled = () => done('installed');
+    this.#onInstalled = () => {
+      done('installed');
+      this.#options.observer?.replaced();
+    };
     // Committed or replaced, here it can't be told any more.
     for (const waiting of this.#pending.takeUpTo(request.index)) {
       waiting.answer({
@@ -612,6 +622,7 @@ export class Replica {
     this.#machineState = state;
     this.#options.storage.stageState(this.#options.partition, writes, state, configuration);
     this.#sweeper.applied(writes);
+    this.#options.observer?.applied(writes);
     const settled = this.#pending.settle(entry.index, entry.term);
     if (settled === undefined) return;
     // Committed means: durable on a majority. Another leader's entry in this place means that ours never will be.

@@ -39,7 +39,10 @@ export type SnapshotOutcome =
 
 export interface TransferPorts {
   readonly clock: Clock;
-  readonly limits: SnapshotConfig;
+  readonly limits: SnapshotConfig & {
+    /** Of all transfers of this node together. */
+    readonly bytesPerSecondMax: number;
+  };
   readonly rate: ByteRate;
   /** `Transport.request` on the bulk lane. */
   readonly request: (to: NodeId, kind: SnapshotRequest, payload: unknown, timeoutMs: number) => Promise<unknown>;

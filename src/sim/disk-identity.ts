@@ -5,9 +5,16 @@ export interface IdentityContent {
   readonly incarnation: number;
   readonly formation: FormationState;
   readonly peers: ReadonlyMap<NodeId, PeerIncarnation>;
+  /** As JSON. */
+  readonly map: string | undefined;
 }
 
-export const newIdentity: IdentityContent = { incarnation: 0, formation: { phase: 'unformed' }, peers: new Map() };
+export const newIdentity: IdentityContent = {
+  incarnation: 0,
+  formation: { phase: 'unformed' },
+  peers: new Map(),
+  map: undefined,
+};
 
 /** A node's identity as one start sees it. Replaced whole and fsynced at each change, as the real one: no crash takes any of it. */
 export class SimIdentity implements IdentityStore {
@@ -43,6 +50,19 @@ export class SimIdentity implements IdentityStore {
 
   savePeer(nodeId: NodeId, { incarnation, nonce }: PeerIncarnation): void {
     this.#change({ peers: new Map(this.#content.peers).set(nodeId, { incarnation, nonce }) });
+  }
+
+  map(): unknown {
+    const { map } = this.#content;
+    return map === undefined ? undefined : JSON.parse(map);
+  }
+
+  saveMap(map: object): void {
+    this.#change({ map: JSON.stringify(map) });
+  }
+
+  admit(formation: FormationState, incarnation: number): void {
+    this.#change({ formation, incarnation: Math.max(incarnation, this.#content.incarnation) });
   }
 
   #change(change: Partial<IdentityContent>): void {

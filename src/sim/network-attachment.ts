@@ -40,8 +40,14 @@ export class Attachment {
         this.#network.redialed(this.endpoint.nodeId);
       },
       setPeers: (peers) => {
-        for (const { nodeId } of peers) {
-          if (nodeId === this.endpoint.nodeId) continue;
+        const wanted = new Set(peers.map(({ nodeId }) => nodeId));
+        for (const [nodeId, link] of this.#links) {
+          if (wanted.has(nodeId)) continue;
+          link.end('no longer a peer');
+          this.#links.delete(nodeId);
+        }
+        for (const nodeId of wanted) {
+          if (nodeId === this.endpoint.nodeId || this.#links.has(nodeId)) continue;
           const link = new Link(this.#network, this, nodeId);
           this.#links.set(nodeId, link);
           link.dial();

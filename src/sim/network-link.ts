@@ -40,6 +40,8 @@ export class Link {
   #peer: Attachment | undefined;
   #carriesRaft = false;
   #dialing = false;
+  /** Nobody uses it any more. */
+  #over = false;
   /** An established connection was lost, and the attempt that follows at once has not ended yet. */
   #lossOpen = false;
   /** Grows with every loss: what belongs to an earlier connection is told apart. */
@@ -57,7 +59,7 @@ export class Link {
   }
 
   dial(): void {
-    if (this.#dialing || this.#peer !== undefined || !this.#owner.isOpen()) return;
+    if (this.#dialing || this.#peer !== undefined || this.#over || !this.#owner.isOpen()) return;
     this.#dialing = true;
     const delayMs = this.#lossOpen
       ? this.#network.roundTripMs(this.#owner.endpoint.nodeId, this.#to)
@@ -91,7 +93,7 @@ export class Link {
   #handshake(): void {
     const { nodeId } = this.#owner.endpoint;
     const peer = this.#network.attachment(this.#to);
-    if (peer === undefined || !this.#owner.isOpen() || !peer.isOpen()) return;
+    if (peer === undefined || this.#over || !this.#owner.isOpen() || !peer.isOpen()) return;
     if (this.#isBlocked()) return;
     if (!peer.accepts(this.#owner.hello(this.#to)) || !this.#owner.accepts(peer.hello(nodeId))) return;
     this.#peer = peer;
@@ -110,8 +112,9 @@ export class Link {
     this.dial();
   }
 
-  /** Its owner's process is over, which hears nothing of it. */
+  /** Its owner's process is over, or wants no such peer any more: it hears nothing of it. */
   end(reason: string): void {
+    this.#over = true;
     this.#epoch += 1;
     this.#queue = [];
     this.#peer = undefined;

@@ -5,7 +5,8 @@
 import { silentLogger } from '../logger.ts';
 import { assert } from '../assert.ts';
 import type { KvOutcome, KvRequest, NodeFacade, PartitionDescriptor, RequestOptions } from '../cluster/types.ts';
-import { composeNode, type ComposedNode, type NodeTransport } from '../node/composition.ts';
+import { composeNode, type ComposedNode, type NodeTransport, type TransportBinding } from '../node/composition.ts';
+import { awaitAdmission } from '../node/join-phase.ts';
 import type { NodeId, PartitionId, Storage, TransportHandlers } from '../replica/ports.ts';
 import type { Replica } from '../replica/replica.ts';
 import { StorageDamage } from '../storage/damage.ts';
@@ -28,6 +29,8 @@ export interface SimNodeOptions {
   readonly disk: SimDisk;
   readonly random: Random;
   readonly clock: ClockSetting;
+  /** It is not among the founders: it waits to be let in. */
+  readonly joins: boolean;
   /** The disk was damaged on purpose, so finding that is right. */
   readonly damageExpected: () => boolean;
   /** The node stopped by itself because its disk failed. */
@@ -76,7 +79,7 @@ export class SimNode {
     this.nodeId = nodeId;
     this.disk = disk;
     this.clock = clock;
-    this.#keys = replicaKeys(nodeId, world.map.partitions);
+    this.#keys = replicaKeys(nodeId, allGroups(world.map));
   }
 
   state(): NodeState {
@@ -225,9 +228,26 @@ export class SimNode {
     });
     if (ended()) return;
     // Whoever came into being and was not stored yet never was.
-    this.#keys = replicaKeys(nodeId, world.map.partitions, storage);
+    this.#keys = replicaKeys(nodeId, allGroups(world.map), storage);
     for (const [partition, key] of this.#keys) {
       judge.started(key, { ...storage.group(partition), log: storage.log(partition) }, damageExpected());
+    }
+    const startTransport = (binding: TransportBinding): Promise<NodeTransport> =>
+      Promise.resolve(
+        this.#observed(
+          network.attach({
+            nodeId,
+            number,
+            clock,
+            deliver: guarded,
+            binding: { ...binding, handlers: this.#countedHandlers(start, binding.handlers) },
+          }),
+        ),
+      );
+    if (this.#options.joins && identity.identity().formation.phase === 'unformed') {
+      const onListening = (): void => this.#note('waits to be let in');
+      await awaitAdmission({ config, identity, storage, startTransport, clock, logger: silentLogger, onListening });
+      if (ended()) return;
     }
     const node = await composeNode({
       config: { ...config, nodeId },
@@ -237,18 +257,7 @@ export class SimNode {
       schedule: (turn) => void scheduler.after(turnMs, () => guarded(turn)),
       identity,
       storage: observedStorage(storage, world, nodeId, this.#keys),
-      startTransport: (binding) =>
-        Promise.resolve(
-          this.#observed(
-            network.attach({
-              nodeId,
-              number,
-              clock,
-              deliver: guarded,
-              binding: { ...binding, handlers: this.#countedHandlers(start, binding.handlers) },
-            }),
-          ),
-        ),
+      startTransport,
       drawClusterId: () => random.hex(32),
       onFailure,
     });
@@ -301,6 +310,11 @@ export class SimNode {
       });
     });
     return true;
+  }
+
+  /** Waited for by somebody: while it is under way, every event may settle promises. */
+  counted<T>(work: Promise<T>): Promise<T> {
+    return this.#counted(this.#start, work);
   }
 
   #countedHandlers(start: Start, handlers: TransportHandlers): TransportHandlers {
@@ -375,6 +389,11 @@ export class SimNode {
     trace.mix(this.#options.number);
     trace.note(() => `${this.nodeId} ${what}`);
   }
+}
+
+/** Those that hold keys, and the metadata group. */
+function allGroups({ metadata, partitions }: World['map']): readonly PartitionDescriptor[] {
+  return [metadata, ...partitions];
 }
 
 function isDiskError(error: unknown): error is Error {

@@ -6,6 +6,7 @@ import { checkHistory } from '../history/check.ts';
 import { describeViolation } from '../history/describe.ts';
 import type { Operation } from '../history/types.ts';
 import type { NodeId, PartitionId } from '../replica/ports.ts';
+import { ClusterChanges } from './cluster-changes.ts';
 import { SimDisk } from './disk.ts';
 import { FaultInjector } from './fault-injector.ts';
 import { livenessBoundMs, livenessMs } from './liveness-bound.ts';
@@ -82,6 +83,8 @@ const forgottenWithinMs = 30_000;
 const wokenEveryMs = 3000;
 /** A round of the founding needs all founders' answers within a second, and stragglers take up to two, each way. */
 const formedWithinMs = 30_000;
+/** Without any transfer: a move takes some ten steps, each may meet a straggler or two, or an election. */
+const settledWithinMs = 180_000;
 /** A fault may show in operations that begin so long after it. */
 const calmAfterMs = 3000;
 
@@ -91,7 +94,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   const trace = new Trace(() => scheduler.now(), print);
   const config = configOf(swarm);
   const map = buildPartitionMap(config.bootstrap);
-  const members = new Map(map.partitions.map((partition) => [partition.id, partition.replicas]));
+  const members = new Map([map.metadata, ...map.partitions].map((partition) => [partition.id, partition.replicas]));
   const network = new Network({
     scheduler,
     trace,
@@ -118,7 +121,8 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     onCutOff: (leader) => workload.turnTo(leader),
   });
   const clocks = new Random(seed, 'clocks');
-  map.nodes.forEach(({ nodeId }, index) => {
+  const names = Array.from({ length: swarm.nodes + swarm.reserve }, (_, index) => `n${index + 1}` as NodeId);
+  names.forEach((nodeId, index) => {
     const disk = new SimDisk({
       nodeId,
       clusterName: config.clusterName,
@@ -142,6 +146,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
       number: index,
       disk,
       random: new Random(seed, `node ${nodeId}`),
+      joins: index >= swarm.nodes,
       clock: { rate: 1 + clocks.between(-1, 1) * swarm.clockDrift, wallOffsetMs: 0 },
       damageExpected: () => injector.isDamaged(nodeId),
       onStopped: () => injector.restartLater(node),
@@ -154,6 +159,14 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     random: new Random(seed, 'members'),
     nodes,
     everyMs: swarm.memberChangeEveryMs,
+  });
+  const clusterChanges = new ClusterChanges({
+    world,
+    random: new Random(seed, 'cluster'),
+    nodes,
+    reserve: nodes.slice(swarm.nodes),
+    everyMs: swarm.clusterChangeEveryMs,
+    replicationFactor: swarm.replicationFactor,
   });
   judge.onElected = (partition) => changes.elected(partition);
   const transactions = new TransactionJudge();
@@ -176,8 +189,9 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   const stopped = (): boolean => violation !== undefined;
   const run = (ms: number): Promise<void> => scheduler.runUntil(scheduler.now() + ms, stopped);
   try {
-    scheduler.after(0, () => nodes.forEach((node) => node.start()));
-    await untilReady(nodes, run);
+    const founders = nodes.slice(0, swarm.nodes);
+    scheduler.after(0, () => founders.forEach((node) => node.start()));
+    await untilReady(founders, run);
     workload.onSettled = (operation) => {
       if (injector.disturbedWithin(calmAfterMs + (operation.return ?? 0) - operation.call)) return;
       calm.operations += 1;
@@ -185,12 +199,15 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     };
     workload.start();
     changes.start();
+    clusterChanges.start();
     injector.start(swarm.seconds * 1000);
     await run(swarm.seconds * 1000);
     workload.stop();
     changes.stop();
+    clusterChanges.stop();
     injector.heal();
     if (!stopped()) await checkLiveness();
+    if (!stopped()) await settleCluster();
     if (!stopped()) await readEverything();
     if (!stopped()) await compareReplicas();
     if (!stopped()) await findRemains();
@@ -260,6 +277,22 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
         id,
       ),
     );
+  }
+
+  /** Nodes that were let in have their share, those that were asked to go have gone, and the directory is right. */
+  async function settleCluster(): Promise<void> {
+    if (swarm.clusterChangeEveryMs === 0) return;
+    const endsAt =
+      scheduler.now() + settledWithinMs + 2 * nodes.length * (map.partitions.length + 1) * slowestTransferMs();
+    for (;;) {
+      const answers: (string | undefined)[] = [];
+      clusterChanges.unsettled().then((found) => void answers.push(found), violated);
+      while (answers.length === 0 && !stopped()) await run(50);
+      const [left] = answers;
+      if (stopped() || left === undefined) return;
+      if (scheduler.now() > endsAt) throw new Violation('liveness', `the cluster does not come to rest: ${left}`);
+      await run(200);
+    }
   }
 
   /** What was acknowledged must be readable in the end: a last read of each key joins the history. */
@@ -375,7 +408,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
       unknown: count('unknown'),
       failed: count('failed'),
       elections: judge.counts.elections,
-      happened: { ...pickHappened(judge.counts), memberChanges: changes.count },
+      happened: { ...pickHappened(judge.counts), memberChanges: changes.count + clusterChanges.count },
       entries: judge.counts.committed,
       starts: nodes.reduce((sum, node) => sum + node.starts, 0),
       inDoubt: nodes.filter((node) => node.state() === 'in_doubt').length,
@@ -438,8 +471,8 @@ function configOf(swarm: Swarm): World['config'] & { readonly bootstrap: NonNull
     snapshots: {
       ...defaults.snapshots,
       chunkBytes: swarm.snapshotChunkBytes,
-      bytesPerSecondMax: swarm.snapshotBytesPerSecondMax,
     },
+    placement: { ...defaults.placement, moveBytesPerSecondMax: swarm.snapshotBytesPerSecondMax },
     bootstrap: {
       partitions: swarm.partitions,
       replicationFactor: swarm.replicationFactor,

@@ -65,6 +65,10 @@ export interface Swarm {
   readonly quiesceTicks: number;
   /** Between two changes of some group's members on average, ms; 0 for none. */
   readonly memberChangeEveryMs: number;
+  /** Nodes that are not among the founders and may come later. */
+  readonly reserve: number;
+  /** Between two changes of the cluster on average, ms; 0 for none. Then groups change their members by moves alone. */
+  readonly clusterChangeEveryMs: number;
   /** Of the operations: how many of them are or have what. */
   readonly data: DataShares;
   readonly seconds: number;
@@ -107,6 +111,7 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
     failChance: 0,
     inFlightSurvives: random.next(),
   };
+  const elastic = random.chance(0.3);
   return {
     nodes,
     replicationFactor: nodes >= 5 ? random.pick(nodes >= 7 ? [3, 5, 7] : [3, 5]) : 3,
@@ -134,9 +139,32 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
     snapshotBytesPerSecondMax: Math.floor(random.magnitude(1024, 1024 * 1024)),
     quiesceTicks: random.pick([0, 1, 3, 5, 20]),
     memberChangeEveryMs: random.chance(0.8) ? random.magnitude(200, 5000) : 0,
+    reserve: 0,
+    clusterChangeEveryMs: 0,
     data: drawData(random),
     seconds: 60,
+    ...(elastic ? drawElastic(random) : {}),
     ...overrides,
+  };
+}
+
+/**
+ * A cluster that grows and shrinks. Few partitions and quick transfers, so that moves come to their ends; and no damaged disks, as a group that
+ * moved may have several of its replicas on them.
+ */
+function drawElastic(
+  random: Random,
+): Pick<
+  Swarm,
+  'partitions' | 'reserve' | 'clusterChangeEveryMs' | 'memberChangeEveryMs' | 'snapshotBytesPerSecondMax' | 'faults'
+> {
+  return {
+    partitions: random.whole(1, 8),
+    reserve: random.whole(0, 3),
+    clusterChangeEveryMs: random.magnitude(1000, 20_000),
+    memberChangeEveryMs: 0,
+    snapshotBytesPerSecondMax: Math.floor(random.magnitude(64 * 1024, 1024 * 1024)),
+    faults: drawFaults(random).filter((kind) => kind !== 'damage'),
   };
 }
 

@@ -96,6 +96,23 @@ class StoredIdentity implements OpenIdentity {
     this.#save({ ...this.#content, peers: [...others, { nodeId, incarnation: seen.incarnation, nonce: seen.nonce }] });
   }
 
+  map(): unknown {
+    const file = path.join(this.#directory, mapFileName);
+    if (!fs.existsSync(file)) return undefined;
+    const map = parse(fs.readFileSync(file, 'utf8'));
+    // It can be had again, from peers; but of whoever came later than the founders only it knows the addresses.
+    if (map === undefined) throw new StorageDamage(`${file} is corrupt; it may be deleted while founding nodes are up`);
+    return map;
+  }
+
+  saveMap(map: object): void {
+    writeFile(path.join(this.#directory, mapFileName), map);
+  }
+
+  admit(formation: FormationState, incarnation: number): void {
+    this.#save({ ...this.#content, formation, incarnation: Math.max(incarnation, this.#content.incarnation) });
+  }
+
   close(): Promise<void> {
     return this.#unlock();
   }
@@ -107,6 +124,7 @@ class StoredIdentity implements OpenIdentity {
 }
 
 const fileName = 'identity.json';
+const mapFileName = 'map.json';
 
 /** Undefined in a directory that no node has used. */
 function readIdentity(directory: string): IdentityContent | undefined {
@@ -115,15 +133,15 @@ function readIdentity(directory: string): IdentityContent | undefined {
     if (!databaseNames.some((name) => fs.existsSync(path.join(directory, name)))) return undefined;
     throw new StorageDamage(`${file} is missing, and ${directory} holds a node's data`);
   }
-  const stored = parse(fs.readFileSync(file, 'utf8'));
+  const stored = parse(fs.readFileSync(file, 'utf8')) as IdentityContent | undefined;
   if (stored === undefined) throw new StorageDamage(`${file} is corrupt`);
   return stored;
 }
 
 /** The checksum is over the content's JSON, which parsing and printing again leaves as it is. */
-function parse(text: string): IdentityContent | undefined {
+function parse(text: string): unknown {
   try {
-    const { checksum, content } = JSON.parse(text) as { checksum: number; content: IdentityContent };
+    const { checksum, content } = JSON.parse(text) as { checksum: number; content: object };
     return crc32(JSON.stringify(content)) === checksum ? content : undefined;
   } catch {
     return undefined;
@@ -149,7 +167,10 @@ function check(stored: IdentityContent | undefined, options: IdentityOptions): v
 }
 
 function writeIdentity(directory: string, content: IdentityContent): void {
-  const file = path.join(directory, fileName);
+  writeFile(path.join(directory, fileName), content);
+}
+
+function writeFile(file: string, content: object): void {
   const handle = fs.openSync(`${file}.new`, 'w', 0o600);
   try {
     fs.writeFileSync(
@@ -161,5 +182,5 @@ function writeIdentity(directory: string, content: IdentityContent): void {
     fs.closeSync(handle);
   }
   fs.renameSync(`${file}.new`, file);
-  syncDirectory(directory);
+  syncDirectory(path.dirname(file));
 }

@@ -27,7 +27,7 @@ export type { Exit, NodeProcessState } from './node-process.ts';
 
 /** Any part of a node's configuration but its identity, which the cluster chooses. */
 export type ClusterSettings = {
-  readonly [Name in Exclude<keyof Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bootstrap'>]?: Partial<
+  readonly [Name in Exclude<keyof Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bootstrap' | 'join'>]?: Partial<
     Config[Name]
   >;
 };
@@ -85,6 +85,8 @@ export interface TestCluster {
   leaderOf(partition: number): Promise<TestNode | undefined>;
   /** The node that leads most partitions, by what the first running node knows. */
   mostLeading(): Promise<TestNode>;
+  /** One more node, named after those there are, that asks the running ones to let it in. Resolves when it is a member; its share comes later. */
+  addNode(): Promise<TestNode>;
   /** Resolves when every partition answered a linearizable read through every running node. Default 20,000 ms. */
   waitReady(timeoutMs?: number): Promise<void>;
   /** Ends all processes (SIGKILL) and removes what was made. */
@@ -125,23 +127,42 @@ async function prepare(options: ClusterOptions): Promise<RunningCluster> {
     nodes: founders,
   };
   const client = new HttpClient();
-  const nodes = founders.map(({ nodeId, http, peer }, index) => {
-    const dataDir = join(dataRoot, nodeId);
-    const configFile = join(dataRoot, `${nodeId}.json`);
-    const config = {
-      ...options.settings,
-      nodeId,
-      dataDir,
-      http: { host: '127.0.0.1', port: ports[2 * index] },
-      peer: { host: '127.0.0.1', port: ports[2 * index + 1] },
-      bootstrap,
-    };
-    writeFileSync(configFile, `${JSON.stringify(config, undefined, 2)}\n`);
-    const logFile = join(dataRoot, `${nodeId}.log`);
-    return new ClusterNode({ url: http, peer, dataDir, process: new NodeProcess({ nodeId, configFile, logFile }) });
+  const settings = options.settings ?? {};
+  const nodes = founders.map(({ nodeId }, index) => {
+    const at: [number, number] = [ports[2 * index] ?? 0, ports[2 * index + 1] ?? 0];
+    return prepareNode({ nodeId, dataRoot, ports: at, config: { ...settings, bootstrap } });
   });
   const removeData = !(options.keepData ?? options.dataRoot !== undefined);
-  return new RunningCluster({ nodes, client, dataRoot, removeData });
+  return new RunningCluster({ nodes, client, dataRoot, removeData, settings });
+}
+
+interface NodePlan {
+  readonly nodeId: string;
+  readonly dataRoot: string;
+  /** Of HTTP and peers. */
+  readonly ports: readonly [number, number];
+  readonly config: object;
+}
+
+function prepareNode({ nodeId, dataRoot, ports: [http, peer], config }: NodePlan): ClusterNode {
+  const dataDir = join(dataRoot, nodeId);
+  const configFile = join(dataRoot, `${nodeId}.json`);
+  const whole = {
+    ...config,
+    nodeId,
+    dataDir,
+    http: { host: '127.0.0.1', port: http },
+    peer: { host: '127.0.0.1', port: peer },
+  };
+  writeFileSync(configFile, `${JSON.stringify(whole, undefined, 2)}\n`);
+  const logFile = join(dataRoot, `${nodeId}.log`);
+  const [url, peerAddress] = [`http://127.0.0.1:${http}`, `127.0.0.1:${peer}`];
+  return new ClusterNode({
+    url,
+    peer: peerAddress,
+    dataDir,
+    process: new NodeProcess({ nodeId, configFile, logFile }),
+  });
 }
 
 interface ClusterNodeOptions {
@@ -207,18 +228,21 @@ interface RunningClusterOptions {
   readonly client: HttpClient;
   readonly dataRoot: string;
   readonly removeData: boolean;
+  readonly settings: ClusterSettings;
 }
 
 class RunningCluster implements TestCluster {
-  readonly nodes: readonly ClusterNode[];
+  readonly nodes: ClusterNode[];
   readonly dataRoot: string;
+  readonly #settings: ClusterSettings;
   readonly #client: HttpClient;
   readonly #removeData: boolean;
   /** For a test process that ends without `close`: what is asynchronous would not run any more. */
   readonly #atExit = (): void => this.#cleanUp();
 
   constructor(options: RunningClusterOptions) {
-    this.nodes = options.nodes;
+    this.nodes = [...options.nodes];
+    this.#settings = options.settings;
     this.dataRoot = options.dataRoot;
     this.#client = options.client;
     this.#removeData = options.removeData;
@@ -244,6 +268,17 @@ class RunningCluster implements TestCluster {
     const partitions = (await this.#json('/v1/cluster/partitions')) as readonly { readonly leader: string | null }[];
     const leads = (node: TestNode): number => partitions.filter(({ leader }) => leader === node.nodeId).length;
     return this.nodes.reduce<TestNode>((most, node) => (leads(node) > leads(most) ? node : most), this.#anyRunning());
+  }
+
+  async addNode(): Promise<TestNode> {
+    const members = this.nodes.filter(({ state }) => state === 'running').map(({ url }) => url);
+    const nodeId = `n${this.nodes.length + 1}`;
+    const [http = 0, peer = 0] = await freePorts(2);
+    const config = { ...this.#settings, join: members };
+    const node = prepareNode({ nodeId, dataRoot: this.dataRoot, ports: [http, peer], config });
+    this.nodes.push(node);
+    await within(startTimeoutMs, node.process.start(), () => this.#lastWords());
+    return node;
   }
 
   async waitReady(timeoutMs = startTimeoutMs): Promise<void> {

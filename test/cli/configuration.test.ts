@@ -199,9 +199,9 @@ describe('one clear line for each mistake', () => {
       'nodeId (file /node.json): expected 1 to 64 of the characters A-Z a-z 0-9 . _ -, found "a b"',
     ],
     [
-      'joining',
+      'founding and joining',
       { ...good, join: ['http://127.0.0.1:7001'] },
-      'join (file /node.json): expected an empty list, for now: joining a running cluster is not in this version, found ["http://127.0.0.1:7001"]',
+      'join (file /node.json): expected only one of bootstrap and join, found ["http://127.0.0.1:7001"]',
     ],
     [
       'a founder without an address',

@@ -8,6 +8,7 @@ export interface StubRequest {
   /** Path and query. */
   readonly url: URL;
   readonly headers: IncomingMessage['headers'];
+  readonly body: string;
   readonly atMs: number;
 }
 
@@ -29,11 +30,14 @@ export interface StubNode {
 export async function startStub(script: Script): Promise<StubNode> {
   const requests: StubRequest[] = [];
   const server = createServer((incoming, response) => {
-    incoming.resume().on('end', () => {
+    let body = '';
+    incoming.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
+    incoming.on('end', () => {
       const request = {
         method: incoming.method ?? '',
         url: new URL(incoming.url ?? '', 'http://stub'),
         headers: incoming.headers,
+        body,
         atMs: performance.now(),
       };
       requests.push(request);

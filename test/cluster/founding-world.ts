@@ -105,10 +105,8 @@ export class FoundingWorld {
       nonce,
       formation: founder.disk,
     });
-    const store: IdentityStore = {
+    const store: Pick<IdentityStore, 'identity' | 'saveFormation'> = {
       identity,
-      peer: () => undefined,
-      savePeer: () => undefined,
       saveFormation: (state) => {
         if (!process().alive) throw new Error('a dead process writes nothing');
         if (this.#crashHere(founder, state, 'before')) throw new Error('crashed');

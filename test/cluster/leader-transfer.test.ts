@@ -319,7 +319,7 @@ test('no such partition, no such node: not found, and nobody is asked', async ()
   world.elect('n2', 3);
   for (const [to, id] of [
     ['n3', 2],
-    ['n3', 0],
+    ['n3', 999],
     ['n9', 1],
     ['__proto__', 1],
   ] as const) {

@@ -171,8 +171,9 @@ export function overTheWire(value: unknown): unknown {
 
 /** Nodes n1 to n4; the only partition is on n1, n2 and n3, n1 preferred. */
 export function onePartition(): PartitionMap {
-  const { nodes, partitions } = buildPartitionMap({ ...bootstrap(3), partitions: 1 });
-  const extra = { nodeId: 'n4' as NodeId, http: 'http://127.0.0.1:7004', peer: '127.0.0.1:7104', labels: {} };
+  const { nodes, partitions, metadata } = buildPartitionMap({ ...bootstrap(3), partitions: 1 });
+  const address = { http: 'http://127.0.0.1:7004', peer: '127.0.0.1:7104' };
+  const extra = { nodeId: 'n4' as NodeId, ...address, labels: {}, weight: 1, standing: 'up' as const };
   const placed = partitions.map((p) => ({ ...p, preferredLeader: 'n1' as NodeId }));
-  return createPartitionMap({ epoch: 1, nodes: [...nodes, extra], partitions: placed });
+  return createPartitionMap({ epoch: 1, nodes: [...nodes, extra], partitions: placed, metadata });
 }

@@ -102,6 +102,8 @@ export function badInputCases(way: Way): void {
     '/v1/cluster',
     '/v1/cluster/partitions',
     '/v1/cluster/partitions/1',
+    '/v1/cluster/partitions/0',
+    '/v1/cluster/operations',
     '/v1/locate/a',
   ])('answers 405 to POST, PUT and DELETE of %s', async (path) => {
     for (const method of ['POST', 'PUT', 'DELETE']) {

@@ -22,6 +22,8 @@ export function clusterCases(way: Way): void {
     ['/v1/cluster', 'cluster'],
     ['/v1/cluster/partitions', 'partitions'],
     ['/v1/cluster/partitions/1', 'partition'],
+    ['/v1/cluster/partitions/0', 'partition'],
+    ['/v1/cluster/operations', 'operations'],
     ['/v1/locate/some%2Fkey', 'locate'],
     ['/livez', 'livez'],
     ['/readyz', 'readyz'],
@@ -47,7 +49,7 @@ export function clusterCases(way: Way): void {
     expect(partitions.map((partition) => partition.id)).not.toContain(0);
   });
 
-  it.each(['0', '4294967295', 'abc', '', '01', '1.0', '-1', '%31'])('knows no partition %s', async (id) => {
+  it.each(['00', '4294967295', 'abc', '', '01', '1.0', '-1', '%31'])('knows no partition %s', async (id) => {
     expectProblem(await ask(way, { path: `/v1/cluster/partitions/${id}` }), 'not_found');
   });
 
@@ -89,7 +91,7 @@ export function clusterCases(way: Way): void {
   it('moves nothing to where it cannot be', async () => {
     const path = '/v1/cluster/partitions/1';
     expectProblem(await ask(way, moveTo(path, { nodeId: 'nobody' })), 'not_found');
-    for (const id of ['0', '4294967295', 'abc', '', '01', '%31']) {
+    for (const id of ['4294967295', 'abc', '', '01', '%31']) {
       expectProblem(await ask(way, moveTo(`/v1/cluster/partitions/${id}`, { nodeId: 'n1' })), 'not_found');
     }
   });

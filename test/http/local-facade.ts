@@ -3,13 +3,18 @@
  * the front makes of an outcome. `answerNext` puts an outcome in the place of the store's own.
  */
 import type {
+  ChangeOptions,
+  ClusterChange,
+  ClusterChangeOutcome,
   ClusterStatus,
   KeyLocation,
   KvOutcome,
   KvRequest,
   NodeFacade,
+  OperationsOutcome,
   Origin,
   PartitionStatus,
+  PlanSummary,
   Readiness,
   RequestOptions,
   TransferOutcome,
@@ -33,12 +38,27 @@ export interface SeenTransfer {
   readonly timeoutMs: number;
 }
 
+export interface SeenChange {
+  readonly change: ClusterChange;
+  readonly dryRun: boolean;
+  readonly timeoutMs: number;
+}
+
 type Answer = (request: KvRequest, store: () => KvOutcome) => KvOutcome | Promise<KvOutcome>;
 
 export class LocalFacade implements NodeFacade {
   readonly nodeId = 'n1' as NodeId;
   readonly seen: SeenRequest[] = [];
   readonly seenTransfers: SeenTransfer[] = [];
+  readonly seenChanges: SeenChange[] = [];
+  /** How long each question for operations might have taken, ms. */
+  readonly seenOperations: number[] = [];
+  /** What comes of changes of the cluster, and what is told of moves. */
+  changeOutcome: () => ClusterChangeOutcome | Promise<ClusterChangeOutcome> = () => accepted;
+  operationsOutcome: () => OperationsOutcome | Promise<OperationsOutcome> = () => ({
+    type: 'operations',
+    operations: [],
+  });
   readiness: () => Readiness = () => ({ ready: true, reasons: [] });
   readonly #partition = new Partition();
   readonly #answers: Answer[] = [];
@@ -125,6 +145,23 @@ export class LocalFacade implements NodeFacade {
     return { type: 'done', partition, leader: to, term: this.#term };
   }
 
+  async changeCluster(change: ClusterChange, { dryRun, deadlineAt }: ChangeOptions): Promise<ClusterChangeOutcome> {
+    this.seenChanges.push({ change, dryRun, timeoutMs: deadlineAt - this.nowMs() });
+    return this.changeOutcome();
+  }
+
+  async operations(deadlineAt: number): Promise<OperationsOutcome> {
+    this.seenOperations.push(deadlineAt - this.nowMs());
+    return this.operationsOutcome();
+  }
+
+  async metadataStatus(): Promise<PartitionStatus> {
+    const [status] = await this.partitionStatus();
+    if (status === undefined) throw new Error('there is one partition');
+    const { keys: _keys, ...others } = status;
+    return { ...others, id: 0 as PartitionId, term: 3 };
+  }
+
   #page({ from, to, reverse, limit, keysOnly }: KeyRange): RangePage {
     const within = [...this.#partition.records]
       .map(([name, record]) => ({ key: Buffer.from(name, 'latin1'), record }))
@@ -158,6 +195,8 @@ export class LocalFacade implements NodeFacade {
 }
 
 const nodeIds = ['n1', 'n2'] as NodeId[];
+const emptyPlan: PlanSummary = { moves: [], replicas: 0, bytes: 0, fraction: 0, ideal: 0, risks: [] };
+const accepted: ClusterChangeOutcome = { type: 'accepted', plan: emptyPlan };
 export const onePartition = 1 as PartitionId;
 export const oneTerm = 7 as Term;
 export const localOrigin: Origin = { partition: onePartition, term: oneTerm, nodeId: 'n1' as NodeId };

@@ -1,6 +1,7 @@
 /** Replicas that come to a node and go from it: who may come into being, and that the dead stay dead. */
 import { expect, test } from 'vitest';
 import { defaults, type Config } from '../../src/config.ts';
+import { LiveMap } from '../../src/cluster/live-map.ts';
 import { buildPartitionMap } from '../../src/cluster/partition-map.ts';
 import { silentLogger } from '../../src/logger.ts';
 import { GroupHost } from '../../src/node/group-host.ts';
@@ -50,11 +51,14 @@ class World {
     world.storage = storage ?? (await openMemoryStorage({ automatic: true }));
     world.host = new GroupHost({
       config: { ...defaults, dataDir: '/none', nodeId: n1, bootstrap } as unknown as Config,
-      map,
+      map: new LiveMap(map),
       nodeId: n1,
       storage: world.storage,
       transport: {
-        send: (to: NodeId, _partition: PartitionId, message: Message) => void world.sent.push({ to, message }),
+        // The metadata group, which is hosted here, too, has its own to say.
+        send: (to: NodeId, id: PartitionId, message: Message) => {
+          if (id === p) world.sent.push({ to, message });
+        },
         flush: () => undefined,
         request: () => Promise.reject(new Error('nobody is there')),
         connected: () => true,
@@ -66,6 +70,7 @@ class World {
       onFailure: (error) => {
         throw error;
       },
+      metadata: { applied: () => undefined, replaced: () => undefined, dropped: () => undefined },
     });
     world.host.start();
     return world;
@@ -127,7 +132,8 @@ async function removedWorld(): Promise<World> {
 test('a removed founder stops, its data go, and nobody waits for it', async () => {
   const world = await removedWorld();
   expect(world.living()).toBeUndefined();
-  expect([world.host.hosts(p), world.host.statuses(), world.host.leader(p)]).toEqual([false, [], undefined]);
+  const statuses = world.host.statuses().filter(({ partition: id }) => id === p);
+  expect([world.host.hosts(p), statuses, world.host.leader(p)]).toEqual([false, [], undefined]);
   expect(world.host.readiness()).toEqual({ ready: true, reasons: [] });
   await world.host.ready;
   const outcome = await world.host.execute(p, { type: 'read', key: Buffer.from('a') }, 1e9);

@@ -20,6 +20,7 @@ class World {
       statuses: () => [],
       handleSnapshot: (_from: NodeId, kind: string) => Promise.resolve(this.snapshots.push(kind) && 'taken'),
     },
+    metadata: { handle: () => undefined },
   } as unknown as PeerRequestsOptions);
 }
 

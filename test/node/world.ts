@@ -126,6 +126,7 @@ export class Nodes {
       disk,
       random: new Random(seed, `node ${nodeId}`),
       clock: { rate: 1, wallOffsetMs: 0 },
+      joins: false,
       damageExpected: () => false,
       onStopped: () => undefined,
     });

@@ -45,21 +45,25 @@ export class World {
   readonly stateStalled = new Set<NodeId>();
   readonly snapshots = new Map<NodeId, Snapshots>();
   readonly #limits: Partial<Limits>;
-  readonly #snapshotLimits: SnapshotConfig;
+  readonly #snapshotLimits: SnapshotLimits;
   readonly #timers = new Set<{ readonly at: number; readonly callback: () => void }>();
   #incarnation = 1;
   readonly #dirty = new Set<NodeId>();
 
   constructor(names: readonly string[], { limits = {}, snapshots = {} }: WorldOptions = {}) {
     this.#limits = limits;
-    this.#snapshotLimits = { ...defaults.snapshots, ...snapshots };
+    this.#snapshotLimits = {
+      ...defaults.snapshots,
+      bytesPerSecondMax: defaults.placement.moveBytesPerSecondMax,
+      ...snapshots,
+    };
     this.members = names.map((name, i) => ({ replicaId: (i + 1) as ReplicaId, nodeId: name as NodeId }));
   }
 
   static async start(
     names: readonly string[] = ['n1', 'n2', 'n3'],
     limits: Partial<Limits> = {},
-    snapshots: Partial<SnapshotConfig> = {},
+    snapshots: Partial<SnapshotLimits> = {},
   ): Promise<World> {
     const world = new World(names, { limits, snapshots });
     for (const { nodeId } of world.members) {
@@ -107,6 +111,7 @@ export class World {
         snapshots.sender.send(due, () => this.replicas.get(nodeId)?.snapshotEnded(due.to.replicaId));
       },
       pinnedIndex: () => snapshots.sender.pinnedIndex(partition),
+      observer: undefined,
       onFailure: (error) => {
         throw error;
       },
@@ -270,9 +275,11 @@ interface Snapshots {
   readonly receiver: SnapshotReceiver;
 }
 
+type SnapshotLimits = SnapshotConfig & { readonly bytesPerSecondMax: number };
+
 interface WorldOptions {
   readonly limits?: Partial<Limits>;
-  readonly snapshots?: Partial<SnapshotConfig>;
+  readonly snapshots?: Partial<SnapshotLimits>;
 }
 
 type Limits = ConstructorParameters<typeof Replica>[0]['limits'];

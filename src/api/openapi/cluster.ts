@@ -19,35 +19,6 @@ export const clusterRouteDescriptions: readonly RouteDescription[] = [
     },
   },
   {
-    path: '/v1/cluster/partitions/{id}/leader',
-    operations: {
-      post: {
-        operationId: 'moveLeader',
-        tag: 'cluster',
-        summary: 'Move the leadership of a partition',
-        parameters: ['partitionId', 'timeoutMs', 'requestId'],
-        body: { type: 'json', schema: 'moveLeader' },
-        answers: [
-          {
-            status: 200,
-            description: 'It is led by the node that was named.',
-            headers: ['Flotilla-Partition', 'Flotilla-Term', 'Flotilla-Leader'],
-            content: { type: 'json', schema: 'leader' },
-          },
-        ],
-        problems: [
-          'cross_site_refused',
-          'not_found',
-          'value_too_large',
-          'unsupported_media_type',
-          'no_leader',
-          'leader_not_moved',
-          'outcome_unknown',
-        ],
-      },
-    },
-  },
-  {
     path: '/v1/locate/{key}',
     operations: { get: told('locate', 'locate', 'Where a key lives', { of: 'keyOfLocate', problem: 'invalid_key' }) },
   },

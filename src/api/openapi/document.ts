@@ -3,7 +3,9 @@
  * and of the error table. Nothing of these is written a second time.
  */
 import { errorTable, problemContentType, type ErrorCode } from '../errors.ts';
-import { requestSchemas, schemas, type JsonSchema } from '../schemas.ts';
+import type { JsonSchema } from '../schema-parts.ts';
+import { requestSchemas, schemas } from '../schemas.ts';
+import { changeRouteDescriptions } from './changes.ts';
 import { clusterRouteDescriptions, nodeRouteDescriptions } from './cluster.ts';
 import { keyRoutes } from './keys.ts';
 import { manyKeysRoutes } from './many-keys.ts';
@@ -25,6 +27,7 @@ export const routeDescriptions: readonly RouteDescription[] = [
   ...manyKeysRoutes,
   ...simpleRouteDescriptions,
   ...clusterRouteDescriptions,
+  ...changeRouteDescriptions,
   ...nodeRouteDescriptions,
 ];
 

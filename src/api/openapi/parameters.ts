@@ -1,5 +1,5 @@
 /** Parameters that requests take and headers that answers carry, each described once and referred to by name. */
-import type { JsonSchema } from '../schemas.ts';
+import type { JsonSchema } from '../schema-parts.ts';
 
 export interface Parameter {
   readonly name: string;
@@ -43,7 +43,16 @@ export const parameters = {
     },
   ),
   keyOfLocate: inPath('key', 'The key, percent-decoded once.'),
-  partitionId: inPath('id', 'The id of a partition.', count),
+  partitionId: inPath(
+    'id',
+    'The id of a partition; 0 is the group that looks after the cluster and holds no keys.',
+    count,
+  ),
+  nodeId: inPath('id', 'The id of a node.'),
+  dryRun: inQuery('dry_run', 'Changes nothing: shows what would move, and what is less safe meanwhile.', {
+    type: 'boolean',
+    default: false,
+  }),
   simpleKeyInPath: inPath('key', 'The key, percent-encoded; it ends at the first slash.'),
   simpleKey: inPath('key', 'The key, percent-encoded.'),
   simpleValueInPath: inPath('value', 'The value, percent-encoded UTF-8; more slashes belong to it.', text),

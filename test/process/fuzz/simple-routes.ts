@@ -122,6 +122,8 @@ const looks: readonly (readonly [string, SchemaName])[] = [
   ['/v1/cluster', 'cluster'],
   ['/v1/cluster/partitions', 'partitions'],
   ['/v1/cluster/partitions/1', 'partition'],
+  ['/v1/cluster/partitions/0', 'partition'],
+  ['/v1/cluster/operations', 'operations'],
   ['/livez', 'livez'],
   ['/readyz', 'readyz'],
   ['/dashboard', 'dashboard'],
