@@ -20,8 +20,8 @@ import {
 } from './lib/partitions.js';
 import { loadKeys } from './lib/loader.js';
 import { PacedLoad } from './lib/paced.js';
-import { MemoryWatch } from './lib/processes.js';
-import { parseFlags, sleep, Table, writeReport } from './lib/report.js';
+import { Phases } from './lib/phases.js';
+import { parseFlags, sleep, writeReport } from './lib/report.js';
 import { startFlotilla } from './lib/targets.js';
 
 const MiB = 2 ** 20;
@@ -73,7 +73,7 @@ export async function snapshot(args) {
     });
     await phases.run('after', () => sleep(flags.seconds * 1000));
     const elections = sumOfTerms(await partitionsWithLeaders(cluster)) - termsBefore;
-    const summary = { victim: victim.nodeId, caughtUpMs, elections, ...phases.compared(victim) };
+    const summary = { victim: victim.nodeId, caughtUpMs, elections, ...compared(cluster, phases.results, victim) };
     printSummary(summary);
     writeReport(flags, { summary, flood, phases: phases.results });
   } finally {
@@ -82,72 +82,23 @@ export async function snapshot(args) {
   }
 }
 
-/** Foreground latency and memory, phase by phase. */
-class Phases {
-  results = {};
-  #cluster;
-  #foreground;
-  #table;
-
-  constructor(cluster, foreground) {
-    this.#cluster = cluster;
-    this.#foreground = foreground;
-    this.#table = new Table([
-      ['phase', 11],
-      ['seconds'],
-      ['puts', 6],
-      ['p50', 9],
-      ['p99', 9],
-      ['worst', 9],
-      ['again', 5],
-      ['failed'],
-      ...cluster.nodes.map(({ nodeId }) => [`${nodeId} peak`, 13]),
-    ]);
-  }
-
-  async run(name, work) {
-    const startedAt = performance.now();
-    const memory = new MemoryWatch(this.#cluster.nodes);
-    this.#foreground.begin();
-    let peaks;
-    try {
-      await work();
-    } finally {
-      peaks = memory.stop();
-    }
-    const seconds = (performance.now() - startedAt) / 1000;
-    const latency = await this.#foreground.end();
-    this.results[name] = { seconds, ...latency, peaksMiB: Object.fromEntries(peaks) };
-    const { puts, p50Ms, p99Ms, maxMs, again, failed } = latency;
-    this.#table.row([
-      name,
-      seconds.toFixed(1),
-      puts,
-      ...[p50Ms, p99Ms, maxMs].map((ms) => `${ms.toFixed(1)} ms`),
-      again,
-      failed,
-      ...[...peaks.values()].map(({ own, mapped }) => `${own.toFixed(0)}+${mapped.toFixed(0)} MiB`),
-    ]);
-  }
-
-  /** The node that was away has no memory right before: it is compared with itself before the kill. */
-  compared(victim) {
-    const { 'three nodes': before, 'two nodes': down, return: during, after } = this.results;
-    const extra = (kind) =>
-      Object.fromEntries(
-        this.#cluster.nodes.map(({ nodeId }) => {
-          const usual = nodeId === victim.nodeId ? before.peaksMiB[nodeId] : down.peaksMiB[nodeId];
-          return [nodeId, Math.max(during.peaksMiB[nodeId][kind], after.peaksMiB[nodeId][kind]) - usual[kind]];
-        }),
-      );
-    return {
-      p99Ratio: during.p99Ms / before.p99Ms,
-      p99RatioToTwoNodes: during.p99Ms / down.p99Ms,
-      p99RatioAfter: after.p99Ms / before.p99Ms,
-      extraMiB: extra('own'),
-      extraMappedMiB: extra('mapped'),
-    };
-  }
+/** The node that was away has no memory right before: it is compared with itself before the kill. */
+function compared(cluster, results, victim) {
+  const { 'three nodes': before, 'two nodes': down, return: during, after } = results;
+  const extra = (kind) =>
+    Object.fromEntries(
+      cluster.nodes.map(({ nodeId }) => {
+        const usual = nodeId === victim.nodeId ? before.peaksMiB[nodeId] : down.peaksMiB[nodeId];
+        return [nodeId, Math.max(during.peaksMiB[nodeId][kind], after.peaksMiB[nodeId][kind]) - usual[kind]];
+      }),
+    );
+  return {
+    p99Ratio: during.p99Ms / before.p99Ms,
+    p99RatioToTwoNodes: during.p99Ms / down.p99Ms,
+    p99RatioAfter: after.p99Ms / before.p99Ms,
+    extraMiB: extra('own'),
+    extraMappedMiB: extra('mapped'),
+  };
 }
 
 function leastLeading(cluster, partitions) {

@@ -97,7 +97,6 @@ export async function waitCaughtUp(cluster, node, { lagMax = 0, timeoutMs = 120_
 /** Each partition's leader, as last heard. Whoever is told otherwise by a node calls `refresh`. */
 export class LeaderMap {
   #cluster;
-  #urls = new Map();
   #partitions;
   #leaders = new Map();
   #refreshing;
@@ -105,13 +104,13 @@ export class LeaderMap {
   static async read(cluster) {
     const map = new LeaderMap();
     map.#cluster = cluster;
-    map.#urls = new Map(cluster.nodes.map(({ nodeId, url }) => [nodeId, url]));
     map.#take(await partitionsWithLeaders(cluster));
     return map;
   }
 
   urlOf(key) {
-    return this.#urls.get(this.#leaders.get(partitionOf(this.#partitions, key)));
+    const leader = this.#leaders.get(partitionOf(this.#partitions, key));
+    return this.#cluster.nodes.find(({ nodeId }) => nodeId === leader).url;
   }
 
   /** Asks anew, once for all who wait; keeps what it knew where nobody is known to lead. Never rejects. */

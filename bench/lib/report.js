@@ -62,6 +62,23 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** Prints figures beside their bars, the most that is allowed, and knows whether all were kept. */
+export class Bars {
+  kept = true;
+  results = [];
+
+  check(what, value, most, unit = '') {
+    const kept = value <= most;
+    this.kept &&= kept;
+    this.results.push({ what, value, most, kept });
+    console.log(`  ${what.padEnd(52)} ${figure(value)}${unit} (${kept ? 'within' : 'BEYOND'} ${most}${unit})`);
+  }
+}
+
+function figure(value) {
+  return Number.isInteger(value) ? String(value) : value.toFixed(Math.abs(value) < 10 ? 2 : 0);
+}
+
 export function machine() {
   return { cores: cpus().length, model: cpus()[0]?.model, memoryGiB: totalmem() / 2 ** 30, node: process.version };
 }

@@ -13,8 +13,10 @@ async function expectSuccess(answer, what) {
   throw new Error(`${what}: ${answer.status} ${answer.body}`);
 }
 
-export async function startFlotilla({ partitions = 12, settings = {} } = {}) {
-  const cluster = await startCluster({ nodes: 3, partitions, settings, timeoutMs: 60_000 });
+/** With `dataRoot`, data and logs are left there. */
+export async function startFlotilla({ partitions = 12, settings = {}, dataRoot } = {}) {
+  const where = dataRoot === undefined ? {} : { dataRoot };
+  const cluster = await startCluster({ nodes: 3, partitions, settings, timeoutMs: 60_000, ...where });
   const agent = new http.Agent({ keepAlive: true, maxSockets: 128 });
   const urls = cluster.nodes.map((node) => node.url);
   const leaders = async () => {
