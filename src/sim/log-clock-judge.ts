@@ -5,7 +5,8 @@
  * With clocks that run up to `drift` too fast or too slow, no replica's log time gains or loses more than that share of true time; two
  * replicas may differ by what they have drifted apart since the beginning, and a change of leader shows that difference. Nodes that were
  * started anew may lead together before they have heard what the time is, and have then lost what passed since the last entry: so once
- * a node was started anew, nothing is said about time that was lost. None is ever gained, whoever led in between. Nor is anything said before
+ * a node was started anew, nothing is said about time that was lost. And a replica knows the time as of the heartbeat that came over fastest: at
+ * each change of leader what that took may be lost, which is much where a link is clogged. None is ever gained, whoever led in between. Nor is anything said before
  * the first write: until then nothing holds on to what the time was, and nothing grows old by it.
  */
 import type { PartitionId } from '../replica/ports.ts';
@@ -16,6 +17,7 @@ const slackMs = 250;
 
 interface Reading {
   readonly logTime: number;
+  readonly term: number;
   /** True time, ms: within these it was read. */
   readonly from: number;
   readonly to: number;
@@ -30,11 +32,14 @@ interface Told {
 
 export class LogClockJudge {
   readonly #drift: number;
+  readonly #oneWayMsMax: number;
   readonly #restarted: () => boolean;
   readonly #told = new Map<PartitionId, Told>();
 
-  constructor(drift: number, restarted: () => boolean) {
+  /** `oneWayMsMax`: what a message may take. */
+  constructor(drift: number, oneWayMsMax: number, restarted: () => boolean) {
     this.#drift = drift;
+    this.#oneWayMsMax = oneWayMsMax;
     this.#restarted = restarted;
   }
 
@@ -47,7 +52,8 @@ export class LogClockJudge {
     }
     const apart = 2 * this.#drift * reading.to + slackMs;
     const most = this.#most(told.slowest, reading.to) + apart;
-    const least = (1 - this.#drift) * (reading.from - told.first.to) - apart;
+    const lost = Math.max(0, reading.term - told.first.term) * this.#oneWayMsMax;
+    const least = (1 - this.#drift) * (reading.from - told.first.to) - apart - lost;
     const fail = (what: string, since: Reading): never => {
       const passed = reading.logTime - since.logTime;
       throw new Violation(

@@ -200,7 +200,13 @@ export class Workload {
       if (settled.type === 'answered') {
         const { answer } = settled;
         remember(this.#requests, asked, answer);
-        logClock.told(answer.origin.partition, { logTime: answer.logTime, from, to, written: answer.type === 'done' });
+        logClock.told(answer.origin.partition, {
+          logTime: answer.logTime,
+          term: answer.origin.term,
+          from,
+          to,
+          written: answer.type === 'done',
+        });
       }
       transactions.settled(asked, told);
     } catch (violation) {

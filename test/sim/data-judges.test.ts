@@ -61,7 +61,9 @@ describe('a counter', () => {
 
 describe("the log's time", () => {
   const written = true;
-  const first = { logTime: 1000, from: 0, to: 10, written };
+  const term = 1;
+  const oneWayMs = 500;
+  const first = { logTime: 1000, term, from: 0, to: 10, written };
 
   test.each([
     ['goes with true time', 0, false, 11_000, undefined],
@@ -71,26 +73,35 @@ describe("the log's time", () => {
     ['went ahead no more than clocks may', 0.1, false, 13_000, undefined],
     ['went further', 0.1, false, 15_000, 'went ahead'],
   ])('%s', (_what, drift, restarted, logTime, problem) => {
-    const judge = new LogClockJudge(drift, () => restarted);
+    const judge = new LogClockJudge(drift, oneWayMs, () => restarted);
     judge.told(p1, first);
-    const judged = (): void => judge.told(p1, { logTime, from: 10_000, to: 10_010, written });
+    const judged = (): void => judge.told(p1, { logTime, term, from: 10_000, to: 10_010, written });
     if (problem === undefined) expect(judged).not.toThrow();
     else expect(judged).toThrow(problem);
   });
 
   test('never makes up for what it has lost: that keys were given their ends by', () => {
-    const judge = new LogClockJudge(0, () => true);
+    const judge = new LogClockJudge(0, oneWayMs, () => true);
     judge.told(p1, first);
-    judge.told(p1, { logTime: 2000, from: 10_000, to: 10_010, written });
-    judge.told(p1, { logTime: 3000, from: 11_000, to: 11_010, written });
-    const madeUp = (): void => judge.told(p1, { logTime: 12_500, from: 11_500, to: 11_510, written });
+    judge.told(p1, { logTime: 2000, term, from: 10_000, to: 10_010, written });
+    judge.told(p1, { logTime: 3000, term, from: 11_000, to: 11_010, written });
+    const madeUp = (): void => judge.told(p1, { logTime: 12_500, term, from: 11_500, to: 11_510, written });
     expect(madeUp).toThrow('went ahead');
   });
 
+  test('may lose at each change of leader what a message takes, and no more', () => {
+    const judge = new LogClockJudge(0, oneWayMs, () => false);
+    judge.told(p1, first);
+    const told = (logTime: number) => (): void =>
+      judge.told(p1, { logTime, term: term + 2, from: 10_000, to: 10_010, written });
+    expect(told(9_800)).not.toThrow();
+    expect(told(9_600)).toThrow('fell behind');
+  });
+
   test('begins with the first write: a read before it says nothing', () => {
-    const judge = new LogClockJudge(0, () => false);
+    const judge = new LogClockJudge(0, oneWayMs, () => false);
     judge.told(p1, { ...first, logTime: 5_000_000, written: false });
     judge.told(p1, first);
-    expect(() => judge.told(p1, { logTime: 11_000, from: 10_000, to: 10_010, written })).not.toThrow();
+    expect(() => judge.told(p1, { logTime: 11_000, term, from: 10_000, to: 10_010, written })).not.toThrow();
   });
 });
