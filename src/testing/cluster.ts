@@ -237,11 +237,14 @@ class RunningCluster implements TestCluster {
   readonly #settings: ClusterSettings;
   readonly #client: HttpClient;
   readonly #removeData: boolean;
+  /** Nodes that were given a name until now. */
+  #named: number;
   /** For a test process that ends without `close`: what is asynchronous would not run any more. */
   readonly #atExit = (): void => this.#cleanUp();
 
   constructor(options: RunningClusterOptions) {
     this.nodes = [...options.nodes];
+    this.#named = this.nodes.length;
     this.#settings = options.settings;
     this.dataRoot = options.dataRoot;
     this.#client = options.client;
@@ -272,7 +275,9 @@ class RunningCluster implements TestCluster {
 
   async addNode(): Promise<TestNode> {
     const members = this.nodes.filter(({ state }) => state === 'running').map(({ url }) => url);
-    const nodeId = `n${this.nodes.length + 1}`;
+    // Several may be added at a time.
+    this.#named += 1;
+    const nodeId = `n${this.#named}`;
     const [http = 0, peer = 0] = await freePorts(2);
     const config = { ...this.#settings, join: members };
     const node = prepareNode({ nodeId, dataRoot: this.dataRoot, ports: [http, peer], config });
