@@ -48,7 +48,7 @@ export function isUnanswered(answer: object): answer is Unanswered {
 }
 
 interface Search extends LeaderSearch {
-  /** Somebody was asked who may have acted upon it. */
+  /** Somebody may have acted upon it, or may still: this node itself while it is at it, or whoever was asked and was not heard. */
   handedOver: boolean;
 }
 
@@ -121,8 +121,11 @@ export class LeaderQuestions {
     const { partition, payload, deadlineAt } = asking;
     const hint = bestHint(this.#ports, search);
     if (hint?.nodeId === nodeId) {
+      const before = search.handedOver;
+      search.handedOver = true;
       const answer = await question.answer(partition, payload, deadlineAt);
       if (answer !== undefined) return answer;
+      search.handedOver = before;
       const known = replicas.leader(partition);
       return refute(hints, search, { wrong: hint, newer: known?.nodeId === nodeId ? undefined : known });
     }

@@ -125,6 +125,20 @@ describe('nobody answers in time', () => {
     expect(world.asked).toEqual(['n1>n2']);
   });
 
+  test('this node itself is at it, and does not end in time: it may have been acted upon', async () => {
+    const world = new QuestionsWorld();
+    world.elect('n1', 3);
+    world.node('n1').double.answer = () => never;
+    expect((await world.ask('n1', { timeoutMs: 700 })).outcome).toEqual(unanswered(true));
+  });
+
+  test('this node has led, and does so no more when it is asked: nothing was done', async () => {
+    const world = new QuestionsWorld();
+    world.elect('n1', 3);
+    world.node('n1').double.answer = () => Promise.resolve(undefined);
+    expect((await world.ask('n1', { timeoutMs: 700 })).outcome).toEqual(unanswered(false));
+  });
+
   test('all that can’t be reached are asked by nobody, and the search rests in between', async () => {
     const world = new QuestionsWorld();
     for (const name of ['n1', 'n2', 'n3']) world.down.add(name);
