@@ -106,7 +106,8 @@ async function* inSteps<Item>(iterator: Steps<Item>, step: number): AsyncGenerat
       if (more) yield items;
     }
   } finally {
-    if (more && step > 1) await iterator.nextv(1);
+    // What it says is of no matter any more, and whatever it meets, the iterator is closed.
+    if (more && step > 1) await iterator.nextv(1).catch(() => undefined);
     await iterator.close();
   }
 }
