@@ -40,7 +40,8 @@ export function judge(situation: Situation): Verdict {
     const doubt = findDoubt({ own, coordinates, nodeId, state });
     const difference = foundingDifference(founding, state.founding);
     if (doubt !== undefined) {
-      const mayJoin = own.phase === 'unformed' && state.phase === 'formed';
+      // Another list may well mean another cluster: that is for people to look at.
+      const mayJoin = own.phase === 'unformed' && state.phase === 'formed' && difference === undefined;
       return { type: 'in_doubt', message: difference ? `${doubt} (and ${difference})` : doubt, mayJoin };
     }
     if (difference === undefined) continue;
