@@ -37,7 +37,7 @@ export interface AdmissionPorts {
   readonly transport: Pick<Transport, 'request' | 'connected'>;
   /** Connects to nodes that the map does not have yet; `undefined` lets go of one. */
   readonly contact: (nodeId: NodeId, peer: string | undefined) => void;
-  readonly limits: Pick<PlacementConfig, 'stepTimeoutMs' | 'contactTimeoutMs' | 'stepMs'>;
+  readonly limits: Pick<PlacementConfig, 'stepTimeoutMs' | 'contactTimeoutMs' | 'stepMs' | 'movesMax'>;
   readonly cluster: { readonly clusterId: () => string; readonly clusterName: string; readonly founding: string };
   readonly logger: Logger;
 }
@@ -125,11 +125,13 @@ export class Admission {
   }
 
   async #stepOf(node: Revised<NodeRecord>): Promise<void> {
-    const { clock, limits, cluster, logger } = this.#ports;
+    const { clock, limits, cluster, logger, transport } = this.#ports;
     const { record } = node;
     const { nodeId, stay } = record;
     const deadlineAt = clock.monotonicMs() + limits.stepTimeoutMs;
     if (stay > 0 && !(await this.#purged(nodeId, deadlineAt))) return;
+    // Nobody waits here: moves of others are stepped behind this.
+    if (!transport.connected(nodeId)) return;
     const state = await this.#stateOf(nodeId, deadlineAt);
     if (state === undefined) return;
     if (state.phase === 'member') {
@@ -147,7 +149,7 @@ export class Admission {
 
   /** False while some partition is held by it; moves that leave it out are begun. */
   async #purged(nodeId: NodeId, deadlineAt: number): Promise<boolean> {
-    const { map, state, writer, clock } = this.#ports;
+    const { map, state, writer, clock, limits } = this.#ports;
     const holding = allPartitions({ map }).filter((id) => {
       const isThere = map.partition(id)?.replicas.some((replica) => replica.nodeId === nodeId) ?? false;
       return isThere || state.moves.has(id);
@@ -156,6 +158,8 @@ export class Admission {
       const move = state.moves.get(id);
       const placement = placementOf({ map, moves: state.moves }, id);
       if (!placement.includes(nodeId)) continue;
+      // As many at a time as any moves: the others wait for a later step.
+      if (move === undefined && state.moves.size >= limits.movesMax) continue;
       const target = placement.filter((holder) => holder !== nodeId);
       // Whoever held it alone has lost it: there is nothing to go on from.
       if (target.length === 0) return false;

@@ -63,6 +63,7 @@ export class Controller {
   #planned: { readonly inputs: string; readonly targets: readonly Target[] } = { inputs: '', targets: [] };
   /** A leadership could not be moved to where it should be: no hurry to try again. */
   #leadersStuck = false;
+  #removal: Promise<unknown> = Promise.resolve();
   #cancel: () => void = () => undefined;
   #running = false;
   #wanted = false;
@@ -109,15 +110,25 @@ export class Controller {
     return outcome;
   }
 
-  #begin(change: ClusterChange, options: ChangeOptions): Promise<ClusterChangeOutcome> {
+  #begin(change: ClusterChange, options: ChangeOptions): Promise<ClusterChangeOutcome | undefined> {
     switch (change.type) {
       case 'add_node':
         return this.#add(change.node, options);
       case 'remove_node':
-        return this.#remove(change.nodeId, options);
+        return this.#oneAfterTheOther(async () => {
+          if (!(await this.#isRead(options.deadlineAt))) return undefined;
+          return this.#remove(change.nodeId, options);
+        });
       case 'rebalance':
         return this.#rebalance(options);
     }
+  }
+
+  /** Each may go by itself, and not all of them: whether one may is asked when the one before is written down. */
+  #oneAfterTheOther<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#removal.then(work);
+    this.#removal = done.catch(() => undefined);
+    return done;
   }
 
   async #add(node: NodeAddition, { dryRun, deadlineAt }: ChangeOptions): Promise<ClusterChangeOutcome> {

@@ -178,7 +178,8 @@ describe('a node that was a member and comes with nothing', () => {
     const joiner = await world.asked('n3');
     expect(world.known('n3')).toMatchObject({ standing: 'joining', stay: 1 });
     await world.step();
-    expect(world.written).toEqual(['put move/0', 'put move/1', 'put move/2']);
+    // As many at a time as may move.
+    expect(world.written).toEqual(['put move/0', 'put move/1']);
     for (const [partition, { record }] of world.state.moves) {
       expect(record).toMatchObject({ reason: 'purge' });
       expect(record.target).toEqual(
@@ -189,7 +190,17 @@ describe('a node that was a member and comes with nothing', () => {
       );
     }
     await world.step();
-    expect([world.written.length, joiner.admissions]).toEqual([3, []]);
+    expect([world.written.length, joiner.admissions]).toEqual([2, []]);
+    const [first] = world.state.moves.values();
+    if (first !== undefined) {
+      const { record, revision } = first;
+      await world.writer.write([{ type: 'delete', record: { type: 'move', record }, revision }], Infinity);
+      const staying = world.map.partition(record.partition)?.replicas.filter(({ nodeId }) => nodeId !== 'n3') ?? [];
+      const at = staying.map(({ replicaId, nodeId }): [number, string] => [replicaId, nodeId]);
+      await world.record({ type: 'partition', record: partitionRecord(record.partition, 2, at) });
+    }
+    await world.step();
+    expect(world.state.moves.has(id(2)), 'the last one begins when there is room').toBe(true);
     await world.purge();
     await world.step();
     expect(joiner.admissions).toMatchObject([{ stay: 1, tombstones: [{}, {}, {}] }]);

@@ -117,6 +117,13 @@ describe('a node is removed', () => {
     expect(world.state.nodes.get('n3' as NodeId)?.revision).toBe(revision);
   });
 
+  test('two at a time, of which only one can be spared: the other is refused', async () => {
+    const world = await fourNodes();
+    world.writeMs = 20;
+    const both = await Promise.all([world.remove('n3'), world.remove('n4')]);
+    expect(both.map((outcome) => outcome?.type).toSorted()).toEqual(['accepted', 'refused']);
+  });
+
   test('that can’t be spared is refused; one that is not there is not found', async () => {
     const world = new ControllerWorld();
     expect(await world.remove('n3')).toMatchObject({

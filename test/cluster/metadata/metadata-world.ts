@@ -61,6 +61,7 @@ export class MetadataWorld {
   readonly state: MetadataState;
   readonly writer: MetadataWriter;
   readonly members: GroupMembers;
+  writeMs = 0;
   readonly replicas: LocalReplicas;
   readonly groups = new Map<PartitionId, FakeGroup>();
   /** Partitions whose leader does not answer. */
@@ -92,7 +93,13 @@ export class MetadataWorld {
     this.replicas = {
       hosts: () => true,
       leader: (partition) => (partition === id(0) ? this.leader : hint('n1', 1)),
-      execute: (partition, request) => Promise.resolve(this.#execute(partition, request)),
+      execute: async (partition, request) => {
+        // A commit takes its time, in which others ask.
+        if (request.type === 'write' && this.writeMs > 0) {
+          await new Promise<void>((resolve) => void this.clock.after(this.writeMs, resolve));
+        }
+        return this.#execute(partition, request);
+      },
       staleRead: () => undefined,
     };
     this.state = new MetadataState({
