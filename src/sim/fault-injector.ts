@@ -45,9 +45,6 @@ const isolatedMsMin = 1000;
 const silenceAwaitedMs = 3000;
 const silenceLookMs = 20;
 
-/** What a clogged link adds to each message, at most. */
-export const clogMsMax = 3000;
-
 export class FaultInjector {
   /** How often each kind happened. */
   readonly counts = new Map<FaultKind, number>();
@@ -307,7 +304,7 @@ export class FaultInjector {
     const { world, random, nodes } = this.#options;
     const [from, to] = random.shuffle(nodes);
     if (from === undefined || to === undefined) return;
-    world.network.clog(from.nodeId, to.nodeId, random.magnitude(20, clogMsMax));
+    world.network.clog(from.nodeId, to.nodeId, random.magnitude(20, 3000));
     this.#last(kind, lastsMs, () => world.network.clog(from.nodeId, to.nodeId, 0));
   }
 

@@ -32,12 +32,12 @@ interface Told {
 
 export class LogClockJudge {
   readonly #drift: number;
-  readonly #oneWayMsMax: number;
+  readonly #oneWayMsMax: () => number;
   readonly #restarted: () => boolean;
   readonly #told = new Map<PartitionId, Told>();
 
-  /** `oneWayMsMax`: what a message may take. */
-  constructor(drift: number, oneWayMsMax: number, restarted: () => boolean) {
+  /** `oneWayMsMax`: what a message may have taken until now. */
+  constructor(drift: number, oneWayMsMax: () => number, restarted: () => boolean) {
     this.#drift = drift;
     this.#oneWayMsMax = oneWayMsMax;
     this.#restarted = restarted;
@@ -52,7 +52,7 @@ export class LogClockJudge {
     }
     const apart = 2 * this.#drift * reading.to + slackMs;
     const most = this.#most(told.slowest, reading.to) + apart;
-    const lost = Math.max(0, reading.term - told.first.term) * this.#oneWayMsMax;
+    const lost = Math.max(0, reading.term - told.first.term) * this.#oneWayMsMax();
     const least = (1 - this.#drift) * (reading.from - told.first.to) - apart - lost;
     const fail = (what: string, since: Reading): never => {
       const passed = reading.logTime - since.logTime;

@@ -61,6 +61,8 @@ export class Network {
   readonly #blocked = new Set<string>();
   readonly #frozen = new Set<NodeId>();
   readonly #clogs = new Map<string, number>();
+  /** What the worst clog until now added to each message. */
+  longestClogMs = 0;
   counts = { frames: 0, messages: 0, lost: 0, duplicated: 0 };
 
   constructor(options: NetworkOptions) {
@@ -142,6 +144,7 @@ export class Network {
 
   /** What is sent over this link takes so much longer, until it is 0 again. */
   clog(from: NodeId, to: NodeId, extraMs: number): void {
+    this.longestClogMs = Math.max(this.longestClogMs, extraMs);
     if (extraMs === 0) this.#clogs.delete(`${from}>${to}`);
     else this.#clogs.set(`${from}>${to}`, extraMs);
   }

@@ -198,6 +198,7 @@ export class RaftJudge {
   durable(key: ReplicaKey, write: JudgedWrite): void {
     const [partition, replica] = this.#event(key);
     if (!replica.up) return;
+    judgeClaims(partition, replica);
     if (!replica.announce(write)) {
       partition.fail('durable log', `${replica.name} hears that a write is durable out of the order of hand-outs`);
     }
@@ -213,6 +214,7 @@ export class RaftJudge {
   ): void {
     const [partition, replica] = this.#event(key);
     if (!replica.up) return;
+    judgeClaims(partition, replica);
     const { appliedIndex: index, appliedTerm: term } = machineState;
     if (index !== replica.appliedIndex + 1) {
       partition.fail('applied in order', `${replica.name} applies ${index} after ${replica.appliedIndex}`);

@@ -8,7 +8,7 @@ import type { Operation } from '../history/types.ts';
 import type { NodeId, PartitionId } from '../replica/ports.ts';
 import { ClusterChanges } from './cluster-changes.ts';
 import { SimDisk } from './disk.ts';
-import { clogMsMax, FaultInjector } from './fault-injector.ts';
+import { FaultInjector } from './fault-injector.ts';
 import { livenessBoundMs, livenessMs } from './liveness-bound.ts';
 import { LogClockJudge } from './log-clock-judge.ts';
 import { MemberChanges } from './member-changes.ts';
@@ -171,7 +171,11 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   judge.onElected = (partition) => changes.elected(partition);
   const transactions = new TransactionJudge();
   const restarted = (): boolean => nodes.some(({ starts }) => starts > 1);
-  const logClock = new LogClockJudge(swarm.clockDrift, oneWayMsMax(swarm), restarted);
+  const oneWayMsMax = (): number => {
+    const { delayMsMax, stragglerChance, stragglerMs } = swarm.quality;
+    return delayMsMax + (stragglerChance > 0 ? stragglerMs : 0) + network.longestClogMs;
+  };
+  const logClock = new LogClockJudge(swarm.clockDrift, oneWayMsMax, restarted);
   const random = new Random(seed, 'clients');
   const workload = new Workload({ scheduler, trace, random, nodes, map, swarm, transactions, logClock, violated });
   /**
@@ -449,12 +453,6 @@ async function untilReady(nodes: readonly SimNode[], run: (ms: number) => Promis
     }
     await run(50);
   }
-}
-
-/** Without a clog, or with the longest there is. */
-function oneWayMsMax({ quality, faults }: Swarm): number {
-  const { delayMsMax, stragglerChance, stragglerMs } = quality;
-  return delayMsMax + (stragglerChance > 0 ? stragglerMs : 0) + (faults.includes('clog') ? clogMsMax : 0);
 }
 
 function configOf(swarm: Swarm): World['config'] & { readonly bootstrap: NonNullable<Config['bootstrap']> } {

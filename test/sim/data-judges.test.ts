@@ -62,7 +62,7 @@ describe('a counter', () => {
 describe("the log's time", () => {
   const written = true;
   const term = 1;
-  const oneWayMs = 500;
+  const oneWayMs = (): number => 500;
   const first = { logTime: 1000, term, from: 0, to: 10, written };
 
   test.each([

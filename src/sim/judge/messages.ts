@@ -50,14 +50,14 @@ function judgeVote(partition: PartitionRecord, replica: ReplicaRecord, message: 
 }
 
 function judgeAppendEntries(partition: PartitionRecord, replica: ReplicaRecord, message: AppendEntriesRequest): void {
-  const { term, prevLogIndex, prevLogTerm, entries, leaderCommit } = message;
-  const leader = leads(partition, replica, term);
+  const { term, prevLogIndex, prevLogTerm, entries } = message;
+  leads(partition, replica, term);
   const previous = partition.entries.find(prevLogIndex, prevLogTerm);
   const claimed = { index: prevLogIndex, term: prevLogTerm };
   if (previous === undefined && entries.length === 0 && prevLogIndex >= replica.log.length) {
     // Messages leave before the turn's log write is handed over; an entry may be named before it is sent to anyone.
     replica.claims.push(claimed);
-    return;
+    return judgeLeaderCommit(partition, replica, message);
   }
   if (previous === undefined || (prevLogIndex < replica.log.length && replica.log[prevLogIndex] !== previous)) {
     const what = `${replica.name} leads term ${term} and names ${named(claimed)}, not in its log`;
@@ -75,6 +75,15 @@ function judgeAppendEntries(partition: PartitionRecord, replica: ReplicaRecord, 
       partition.fail('leader append-only', `${replica.name} sends entry ${named(entry)}, not in its log`);
     }
   }
+  judgeLeaderCommit(partition, replica, message);
+}
+
+function judgeLeaderCommit(
+  partition: PartitionRecord,
+  replica: ReplicaRecord,
+  { term, leaderCommit }: AppendEntriesRequest,
+): void {
+  const leader = leads(partition, replica, term);
   if (leaderCommit < leader.commit) {
     const both = `from ${leader.commit} to ${leaderCommit}`;
     partition.fail('commit index', `the commit index of ${replica.name} in term ${term} goes back ${both}`);
