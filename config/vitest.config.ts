@@ -1,5 +1,6 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { defineConfig } from 'vitest/config';
+import StuckReporter from './stuck-reporter.ts';
 import SummaryReporter from './summary-reporter.ts';
 
 /** Needs the processors for itself: it wants a cluster at work under hundreds of writes a second. Beside another file it starves. */
@@ -34,7 +35,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     sequence: { sequencer: Sequencer },
-    reporters: ['default', new SummaryReporter()],
+    reporters: ['default', new StuckReporter(), new SummaryReporter()],
     projects: [
       { extends: true, test: { name: 'alone', include: alone } },
       { extends: true, test: { name: 'together', include: ['test/**/*.test.ts'], exclude: alone, isolate: false } },

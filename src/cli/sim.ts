@@ -93,7 +93,7 @@ async function runSeeds(words: SimWords): Promise<void> {
   });
   printSummary(campaign);
   const { failure } = campaign;
-  if (failure?.violation === undefined) return;
+  if (failure === undefined) return;
   process.exitCode = 1;
   printViolation(failure.violation, commandFor(failure.seed, words));
 }
@@ -117,7 +117,7 @@ export async function runMutants(words: {
       ...(words.workers === undefined ? {} : { workers: words.workers }),
     });
     const time = `${(realMs / 1000).toFixed(1)} s`;
-    if (failure?.violation === undefined) {
+    if (failure === undefined) {
       missed.push(bug);
       say(`MISSED  ${bug.padEnd(34)} ${runs + idle} seeds, ${time}`);
     } else {

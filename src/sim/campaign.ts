@@ -34,9 +34,17 @@ export interface Campaign {
   readonly faults: ReadonlyMap<FaultKind, number>;
   readonly pairs: ReadonlySet<string>;
   /** The one with the lowest seed among those found. */
-  readonly failure: Finished | undefined;
+  readonly failure: Failure | undefined;
   readonly realMs: number;
 }
+
+export interface Failure {
+  readonly seed: number;
+  readonly violation: { readonly judge: string; readonly message: string };
+}
+
+/** A run takes seconds, on a busy machine a minute. One that turns in a circle would hold up whoever waits for it for ever. */
+const runMsMax = 300_000;
 
 /** Most of what a run makes is soon garbage: a large young generation copies less of it (7 % of the time). */
 const maxYoungGenerationSizeMb = 128;
@@ -53,8 +61,10 @@ export function runCampaign(options: CampaignOptions): Promise<Campaign> {
     );
     let nextSeed = options.firstSeed;
     let underWay = 0;
-    const end = (): void => {
-      void Promise.all(workers.map((worker) => worker.terminate())).then(() => resolve(tally));
+    const watches = new Map<Worker, NodeJS.Timeout>();
+    const end = (settle: () => void): void => {
+      for (const watch of watches.values()) clearTimeout(watch);
+      void Promise.all(workers.map((worker) => worker.terminate())).then(settle);
     };
     const handOut = (worker: Worker): boolean => {
       const enough = nextSeed >= options.firstSeed + options.seedsMax || tally.failure !== undefined;
@@ -63,16 +73,25 @@ export function runCampaign(options: CampaignOptions): Promise<Campaign> {
       nextSeed += 1;
       underWay += 1;
       worker.postMessage(task);
+      const isStuck = (): void => {
+        tally.fail({
+          seed: task.seed,
+          violation: { judge: 'end', message: `has not ended after ${runMsMax / 1000} s` },
+        });
+        end(() => resolve(tally));
+      };
+      watches.set(worker, setTimeout(isStuck, runMsMax));
       return true;
     };
     for (const worker of workers) {
       worker.on('message', (finished: Finished) => {
+        clearTimeout(watches.get(worker));
         underWay -= 1;
         tally.add(finished);
         options.onFinished?.(tally, finished);
-        if (!handOut(worker) && underWay === 0) end();
+        if (!handOut(worker) && underWay === 0) end(() => resolve(tally));
       });
-      worker.on('error', reject);
+      worker.on('error', (error) => end(() => reject(error)));
       handOut(worker);
     }
   });
@@ -100,7 +119,7 @@ class Tally implements Campaign {
   };
   starts = 0;
   inDoubt = 0;
-  failure: Finished | undefined;
+  failure: Failure | undefined;
 
   constructor(startedAt: number) {
     this.#startedAt = startedAt;
@@ -112,8 +131,9 @@ class Tally implements Campaign {
 
   add(finished: Finished): void {
     this.workedMs += finished.realMs;
-    if (finished.violation !== undefined) {
-      if (this.failure === undefined || finished.seed < this.failure.seed) this.failure = finished;
+    const { seed, violation } = finished;
+    if (violation !== undefined) {
+      this.fail({ seed, violation });
     } else if (!isBusy(finished)) {
       this.idle += 1;
       return;
@@ -128,6 +148,10 @@ class Tally implements Campaign {
     this.inDoubt += finished.inDoubt;
     for (const [kind, count] of finished.faults) this.faults.set(kind, (this.faults.get(kind) ?? 0) + count);
     for (const pair of finished.pairs) this.pairs.add(pair);
+  }
+
+  fail(failure: Failure): void {
+    if (this.failure === undefined || failure.seed < this.failure.seed) this.failure = failure;
   }
 }
 

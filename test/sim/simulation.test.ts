@@ -5,15 +5,26 @@
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { isBusy, type Business } from '../../src/sim/busy.ts';
 import { simulate } from '../../src/sim/simulation.ts';
+
+/** While it is waited for nothing else runs in this process, not even what ends a test that takes too long. */
+const programMsMax = 120_000;
+vi.setConfig({ testTimeout: programMsMax + 10_000 });
 
 const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 function flotilla(...words: readonly string[]): { readonly status: number | null; readonly output: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...words], { encoding: 'utf8' });
-  return { status, output: stdout + stderr };
+  const { status, stdout, stderr, signal } = spawnSync(process.execPath, [program, ...words], {
+    encoding: 'utf8',
+    timeout: programMsMax,
+    killSignal: 'SIGKILL',
+  });
+  return {
+    status,
+    output: `${stdout}${stderr}${signal === null ? '' : `\nkilled with ${signal} after ${programMsMax} ms`}`,
+  };
 }
 
 describe('no promise is broken', () => {

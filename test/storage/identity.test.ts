@@ -124,7 +124,10 @@ describe('identity', () => {
         const lock = new ClassicLevel(${JSON.stringify(path.join(directory, 'lock'))});
         await lock.open().then(() => console.log('open'), (error) => console.log(error.cause?.code));
       `;
-      return spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' }).stdout.trim();
+      return spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+        encoding: 'utf8',
+        timeout: 10_000,
+      }).stdout.trim();
     };
     expect(secondProcess()).toBe('LEVEL_LOCKED');
     await expect(openIdentity({ directory, nodeId, clusterName: 'dev' })).rejects.toMatchObject({

@@ -21,7 +21,9 @@ const syncDelayUs = 40_000;
 /** Environment for nodes whose syncs are to be noted in `notesFile`; a sentence when there is no C compiler to make it so. */
 export function syncPointsEnvironment(directory: string, notesFile: string): Readonly<Record<string, string>> | string {
   const library = join(directory, 'syncpoints.so');
-  const compiled = spawnSync('cc', ['-O1', '-Wall', '-Werror', '-shared', '-fPIC', '-o', library, source, '-ldl']);
+  const compiled = spawnSync('cc', ['-O1', '-Wall', '-Werror', '-shared', '-fPIC', '-o', library, source, '-ldl'], {
+    timeout: 60_000,
+  });
   if (compiled.error !== undefined) return 'there is no C compiler: surviving a power cut was NOT checked';
   if (compiled.status !== 0) throw new Error(`cc failed: ${compiled.stderr.toString()}`);
   return { LD_PRELOAD: library, SYNCPOINTS_FILE: notesFile, SYNCPOINTS_DELAY_US: String(syncDelayUs) };

@@ -10,7 +10,10 @@ export interface SyncWatch {
 
 /** Why fsyncs can't be watched on this machine; undefined when they can. */
 export function straceMissing(): string | undefined {
-  const tried = spawnSync('strace', ['-qq', '-o', '/dev/null', '-e', 'trace=fsync', 'true'], { encoding: 'utf8' });
+  const tried = spawnSync('strace', ['-qq', '-o', '/dev/null', '-e', 'trace=fsync', 'true'], {
+    encoding: 'utf8',
+    timeout: 10_000,
+  });
   if (tried.error !== undefined) return 'strace is not installed: whether fsync precedes each answer was NOT checked';
   return tried.status === 0 ? undefined : `strace may not trace here (${tried.stderr.trim()}): fsyncs were NOT checked`;
 }
