@@ -236,19 +236,23 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   }
 
   /**
-   * Where so many of the voters that are left lack what the leader's log no longer has that there is no majority without them, a write has
-   * to wait for the state to reach them: one after the other, at the rate that was drawn for all transfers of a node together.
+   * Where so many of the voters that are there lack what the leader's log no longer has that there is no majority without them, a write has
+   * to wait for the state to reach them: one after the other, at the rate that was drawn for all transfers of a node together. Each may
+   * have to be sent twice: when a log may not grow any further it is cut although a snapshot is on its way, and that one then comes too
+   * early. Not a third time: without a majority nothing more is committed, and nothing more is cut.
    */
   function awaitedTransfersMs(id: PartitionId): number {
     for (const node of nodes) {
       const status = node.replica(id)?.status();
       if (status?.role !== 'leader') continue;
-      const { voters } = status.configuration;
+      const { voters, hosts } = status.configuration;
+      const away = new Set(nodes.filter((one) => one.state() !== 'up').map((one): string => one.nodeId));
+      const present = voters.filter((voter) => !away.has(hosts.get(voter) ?? ''));
       const lacking = status.progress.filter(
-        ({ replicaId, matchIndex }) => voters.includes(replicaId) && matchIndex < status.firstIndex - 1,
+        ({ replicaId, matchIndex }) => present.includes(replicaId) && matchIndex < status.firstIndex - 1,
       );
-      const reached = voters.length - lacking.length;
-      return 2 * reached > voters.length ? 0 : lacking.length * slowestTransferMs();
+      const reached = present.length - lacking.length;
+      return 2 * reached > voters.length ? 0 : 2 * lacking.length * slowestTransferMs();
     }
     return 0;
   }
@@ -326,8 +330,8 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     for (let waitedMs = 0; ; waitedMs += 100) {
       const difference = firstDifference();
       if (difference === undefined || stopped()) return;
-      // One follower after the other may have to be sent the state.
-      if (waitedMs > liveMs() + (nodes.length - 1) * slowestTransferMs()) throw difference;
+      // One follower after the other may have to be sent the state, and anew if its log was cut meanwhile.
+      if (waitedMs > liveMs() + 2 * (nodes.length - 1) * slowestTransferMs()) throw difference;
       await run(100);
     }
   }
