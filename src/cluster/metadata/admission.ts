@@ -42,6 +42,12 @@ export interface AdmissionPorts {
   readonly logger: Logger;
 }
 
+/** Who is there, and the revision of what was known of it before it was asked. */
+export interface Found {
+  readonly state: JoinState;
+  readonly revision: number;
+}
+
 export type Applied = { readonly type: 'accepted' } | { readonly type: 'refused'; readonly detail: string };
 
 function taken(nodeId: NodeId): string {
@@ -59,12 +65,10 @@ export class Admission {
   }
 
   /** Looks who is there; changes nothing. */
-  async check(
-    node: NodeAddition,
-    deadlineAt: number,
-  ): Promise<{ readonly state: JoinState } | { readonly refused: string }> {
-    const { map, transport, contact, nodeId: self } = this.#ports;
+  async check(node: NodeAddition, deadlineAt: number): Promise<Found | { readonly refused: string }> {
+    const { map, state: records, transport, contact, nodeId: self } = this.#ports;
     const { nodeId, peer, http } = node;
+    const revision = records.nodes.get(nodeId)?.revision ?? 0;
     const others = memberNodes(map).filter((other) => other.nodeId !== nodeId);
     const clash = others.find((other) => other.peer === peer || other.http === http);
     if (clash !== undefined) {
@@ -77,7 +81,7 @@ export class Admission {
     try {
       const state = await this.#stateOf(nodeId, deadlineAt);
       const refused = this.#refusal(node, state);
-      return state === undefined || refused !== undefined ? { refused: refused ?? '' } : { state };
+      return state === undefined || refused !== undefined ? { refused: refused ?? '' } : { state, revision };
     } finally {
       // From here on it is known by the map, or not at all.
       if (isContacted) contact(nodeId, undefined);
@@ -102,8 +106,11 @@ export class Admission {
     return taken(nodeId);
   }
 
-  /** The node is known by name from then on, and let in step by step. */
-  async begin(node: NodeAddition, state: JoinState, deadlineAt: number): Promise<boolean> {
+  /**
+   * The node is known by name from then on, and let in step by step. False when something was written of it since it was found: it
+   * may have been let in meanwhile, and what it said before would make it one that comes in anew.
+   */
+  async begin(node: NodeAddition, { state, revision }: Found, deadlineAt: number): Promise<boolean> {
     const { map, state: records, writer } = this.#ports;
     const { nodeId, http, peer, labels, weight } = node;
     const known = records.nodes.get(nodeId);
@@ -112,9 +119,11 @@ export class Admission {
     // Let in already, and only not written down as that yet: its stay is what it was told.
     if (isOnItsWay && (state.phase === 'member' || (known.record.nonce === nonce && known.record.peer === peer)))
       return true;
-    const stay = map.node(nodeId) === undefined ? 0 : map.stayOf(nodeId) + 1;
+    // A founder is written down only once something changes about it.
+    const stayed = known?.record.stay ?? (map.node(nodeId) === undefined ? -1 : map.stayOf(nodeId));
+    const stay = stayed + 1;
     const record: NodeRecord = { nodeId, http, peer, labels, weight, standing: 'joining', stay, nonce };
-    const put: RecordChange = { type: 'put', record: { type: 'node', record }, revision: known?.revision ?? 0 };
+    const put: RecordChange = { type: 'put', record: { type: 'node', record }, revision };
     return (await writer.write([put], deadlineAt)) === 'written';
   }
 

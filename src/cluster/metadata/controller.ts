@@ -137,7 +137,7 @@ export class Controller {
     const coming = { ...node, standing: 'up' as const };
     const plan = summaryOf(this.#cluster(), planFor(this.#cluster(), { balance: true, coming }));
     if (dryRun) return { type: 'accepted', plan };
-    const begun = await this.#admission.begin(node, found.state, deadlineAt);
+    const begun = await this.#admission.begin(node, found, deadlineAt);
     return begun ? { type: 'accepted', plan } : this.#notWritten();
   }
 

@@ -118,6 +118,16 @@ describe('a node that is new', () => {
     expect(world.known()?.nonce).toBe('');
   });
 
+  test('that was let in since it was found is not begun anew: it is a member, whatever it said before', async () => {
+    await world.asked();
+    const stale = new Joiner('nonce of n4');
+    await world.step();
+    const before = world.known();
+    expect(before?.standing).toBe('up');
+    expect(await world.begin(addition('n4'), stale, 1)).toBe(false);
+    expect(world.known()).toEqual(before);
+  });
+
   test('that is out of reach is waited for', async () => {
     await world.asked();
     world.up.delete('n4');
