@@ -16,6 +16,8 @@ export interface MapExchangePorts {
   readonly clock: Clock;
   readonly transport: Pick<Transport, 'request' | 'connected'>;
   readonly limits: Pick<PlacementConfig, 'mapPollMs' | 'mapTimeoutMs'>;
+  /** Called as often as others are asked. */
+  readonly onPoll: () => void;
 }
 
 export type MapRequest = 'map.since' | 'map.newer';
@@ -34,6 +36,7 @@ export class MapExchange {
   start(): void {
     if (this.#stopped) return;
     this.#cancelPoll = this.#ports.clock.after(this.#ports.limits.mapPollMs, () => {
+      this.#ports.onPoll();
       this.#poll();
       this.start();
     });

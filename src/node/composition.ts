@@ -166,6 +166,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     clock,
     logger,
     onFailure,
+    lookAround: () => hosted.lookAround(),
     contact: (peer, address) => {
       if (address === undefined) contacts.delete(peer);
       else contacts.set(peer, address);

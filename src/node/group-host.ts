@@ -238,6 +238,18 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     return { ready: false, reasons: [`no leader is known for partitions ${ids}`] };
   }
 
+  /**
+   * Replicas that the map does not place on this node have been left out, or have just come. One that had fallen silent as it was left out, and
+   * to whom the word of that was lost, would otherwise stay for good: nobody speaks to it any more.
+   */
+  lookAround(): void {
+    const { map, nodeId } = this.#options;
+    for (const replica of this.#hosted.all()) {
+      const isPlaced = map.partition(replica.partition)?.replicas.some((placed) => placed.nodeId === nodeId);
+      if (isPlaced === false) replica.lookAround();
+    }
+  }
+
   /** The map goes on placing a founder here that was removed since. */
   #maybeAddFounder(partition: PartitionDescriptor): void {
     if (this.#isFounderDead(partition) && !planted('dead-id-founded-again')) return this.#notAwaited(partition.id);

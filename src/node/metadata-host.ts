@@ -30,6 +30,8 @@ export interface MetadataHostOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onFailure: (error: unknown) => void;
+  /** Replicas here that the map places elsewhere find out what they are. */
+  readonly lookAround: () => void;
   /** Connects to a node that the map does not have yet; `undefined` lets go of it. */
   readonly contact: (nodeId: NodeId, peer: string | undefined) => void;
 }
@@ -50,7 +52,14 @@ export class MetadataHost {
     const { nodeId, replicas, transport } = knowledge;
     this.#questions = new LeaderQuestions({ ...knowledge, clock, limits: config.limits });
     this.#members = new GroupMembers({ questions: this.#questions, replicas, groups });
-    this.#exchange = new MapExchange({ nodeId, map, clock, transport, limits: config.placement });
+    this.#exchange = new MapExchange({
+      nodeId,
+      map,
+      clock,
+      transport,
+      limits: config.placement,
+      onPoll: options.lookAround,
+    });
     this.#controller = new Controller({
       ...options,
       nodeId,
@@ -68,6 +77,7 @@ export class MetadataHost {
     map.onChange(() => {
       if (this.#controller.leads()) this.#exchange.announce();
       this.#planSave();
+      options.lookAround();
     });
     state.onApplied(() => this.#controller.wake());
   }

@@ -186,7 +186,12 @@ export class Replica {
 
   /** The connection to a node was made or lost: a group that has fallen silent has to look after itself again. */
   peerChanged(nodeId: NodeId): void {
-    if (!this.#raft.quiesced || this.#membersOn(nodeId).length === 0) return;
+    if (this.#membersOn(nodeId).length > 0) this.lookAround();
+  }
+
+  /** If it has fallen silent, it looks after itself again: who has no leader asks for one, and who was left out hears of it. */
+  lookAround(): void {
+    if (!this.#raft.quiesced) return;
     this.#raft.wake();
     this.#options.wake();
   }
@@ -315,10 +320,7 @@ export class Replica {
     const { appliedIndex, logTime: appliedAt } = this.#machineState;
     if (appliedIndex === 0 || this.#stopped) return undefined;
     // In silence nobody tells it how fresh it is: the next reader will know more.
-    if (this.#raft.quiesced) {
-      this.#raft.wake();
-      this.#options.wake();
-    }
+    this.lookAround();
     const logTime = this.#logClock.now();
     const record = this.#state.get(key);
     const freshAt = this.#freshness.freshAt(appliedIndex);

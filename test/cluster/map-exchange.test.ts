@@ -34,7 +34,7 @@ class World {
         connected: (to: NodeId) => !this.down.has(to),
         request: (to: NodeId, kind: string, payload: unknown) => this.#carry(nodeId, to, kind, payload),
       };
-      const exchange = new MapExchange({ nodeId, map, clock: this.clock, transport, limits });
+      const exchange = new MapExchange({ nodeId, map, clock: this.clock, transport, limits, onPoll: () => undefined });
       this.#nodes.set(name, { map, exchange });
     }
   }

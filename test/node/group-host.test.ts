@@ -9,6 +9,7 @@ import { encodeConfiguration } from '../../src/raft/configuration.ts';
 import { EntryKind, type LogIndex, type Message, type ReplicaId, type Term } from '../../src/raft/types.ts';
 import type { NodeId, PartitionId } from '../../src/replica/ports.ts';
 import { openMemoryStorage, type MemoryStorage } from '../../src/storage/memory-storage.ts';
+import { partitionRecord } from '../cluster/metadata/samples.ts';
 import { VirtualClock } from '../cluster/virtual-clock.ts';
 import { append, entries, hardState, logWrite } from '../storage/building.ts';
 
@@ -42,6 +43,7 @@ const without = {
 
 class World {
   readonly clock = new VirtualClock();
+  readonly map = new LiveMap(map);
   readonly sent: { readonly to: NodeId; readonly message: Message }[] = [];
   storage!: MemoryStorage;
   host!: GroupHost;
@@ -51,7 +53,7 @@ class World {
     world.storage = storage ?? (await openMemoryStorage({ automatic: true }));
     world.host = new GroupHost({
       config: { ...defaults, dataDir: '/none', nodeId: n1, bootstrap } as unknown as Config,
-      map: new LiveMap(map),
+      map: world.map,
       nodeId: n1,
       storage: world.storage,
       transport: {
@@ -80,6 +82,7 @@ class World {
     type: 'Heartbeat' | 'ReplicaRemoved' | 'PreVoteRequest' | 'VoteRequest',
     to: number,
     from: number = leader,
+    quiesce = false,
   ): void {
     const envelope = { from: from as ReplicaId, to: to as ReplicaId, term: 3 as Term };
     const question = { lastLogIndex: 0 as LogIndex, lastLogTerm: 0 as Term };
@@ -92,7 +95,7 @@ class World {
         logTime: 0,
         freshIndex: 0 as LogIndex,
         freshTime: 0,
-        quiesce: false,
+        quiesce,
       },
       ReplicaRemoved: { ...envelope, type: 'ReplicaRemoved' },
       PreVoteRequest: { ...envelope, ...question, type: 'PreVoteRequest' },
@@ -139,6 +142,21 @@ test('a removed founder stops, its data go, and nobody waits for it', async () =
   const outcome = await world.host.execute(p, { type: 'read', key: Buffer.from('a') }, 1e9);
   expect(outcome).toMatchObject({ type: 'not_leader' });
   expect(world.storage.group(p).hardState).toEqual(hardState(0, 0));
+});
+
+test('one that fell silent looks around once the map places it nowhere here any more', async () => {
+  const world = await World.start();
+  world.receive('Heartbeat', founder, leader, true);
+  await world.clock.advance(10_000);
+  const asked = (): number => world.sent.filter(({ message }) => message.type === 'PreVoteRequest').length;
+  world.host.lookAround();
+  await world.clock.advance(10_000);
+  expect(asked()).toBe(0);
+  world.map.take({ nodes: [], partitions: [{ record: partitionRecord(p, 2, ['n2', 'n3']), revision: 1 }] });
+  world.host.lookAround();
+  await world.clock.advance(10_000);
+  // Whoever is asked answers that it was removed.
+  expect(asked()).toBeGreaterThan(0);
 });
 
 test('a founder that is dead is founded at no later start, though the map still places it here', async () => {
