@@ -26,6 +26,8 @@ export class MapExchange {
   readonly #ports: MapExchangePorts;
   #stopped = false;
   #cancelPoll: () => void = () => undefined;
+  /** Have a newer map, and could not be asked for it: after a start one is told before one's own connection is made. */
+  readonly #unasked = new Set<NodeId>();
   /** Whom to ask next, among those that host the metadata group. */
   #turn = 0;
 
@@ -57,13 +59,20 @@ export class MapExchange {
     }
   }
 
+  /** The connection to it was made. */
+  peerUp(peer: NodeId): void {
+    if (this.#unasked.delete(peer)) void this.#ask(peer);
+  }
+
   /** Serves a peer's request. */
   handle(kind: MapRequest, payload: unknown, from: NodeId): unknown {
     const epoch = isFields(payload) ? payload['epoch'] : undefined;
     if (!isCount(epoch)) return null;
     const { map } = this.#ports;
     if (kind === 'map.since') return encodeMapChange(map.changesSince(epoch));
-    if (epoch > map.epoch) void this.#ask(from);
+    if (epoch <= map.epoch) return null;
+    if (this.#ports.transport.connected(from)) void this.#ask(from);
+    else this.#unasked.add(from);
     return null;
   }
 

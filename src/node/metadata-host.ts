@@ -100,6 +100,7 @@ export class MetadataHost {
   }
 
   peerUp(peer: NodeId): void {
+    this.#exchange.peerUp(peer);
     if (this.#controller.leads()) this.#exchange.announce(peer);
   }
 

@@ -85,6 +85,25 @@ describe('a word of a newer map', () => {
     expect(world.epochs()).toEqual([9, 1, 9, 1]);
   });
 
+  test('from one that can not be asked yet, as after a start, is remembered until the connection to it is made', async () => {
+    const world = new World();
+    world.node('n1').map.take(change);
+    const { exchange } = world.node('n2');
+    exchange.peerUp('n1' as NodeId);
+    world.down.add('n1');
+    exchange.handle('map.newer', { epoch: 9 }, 'n1' as NodeId);
+    await world.clock.advance(0);
+    world.down.delete('n1');
+    exchange.peerUp('n3' as NodeId);
+    await world.clock.advance(0);
+    expect(world.asked).toEqual([]);
+    exchange.peerUp('n1' as NodeId);
+    exchange.peerUp('n1' as NodeId);
+    await world.clock.advance(0);
+    expect(world.asked).toEqual(['n2>n1 map.since']);
+    expect(world.epochs()).toEqual([9, 9, 1, 1]);
+  });
+
   test('goes to nobody who is no member, or out of reach', async () => {
     const world = new World();
     world.node('n1').map.take(ofNodes([nodeRecord('n2', { standing: 'removed' }), 9]));
