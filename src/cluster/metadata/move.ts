@@ -31,9 +31,11 @@ export type NextStep =
 export function nextStep(view: GroupView, target: readonly NodeId[], limits: StepLimits): NextStep {
   const { configuration, committed } = view;
   if (configuration.votersOutgoing.length > 0) return waits('leave', 'the change of voters is being committed');
-  if (!committed) return waits('learner', 'the last change of the members is being committed');
   const voters = hostsOf(configuration, configuration.voters);
   const learners = hostsOf(configuration, configuration.learners);
+  // Without learners it is one that left members out.
+  if (!committed)
+    return waits(learners.size > 0 ? 'learner' : 'leave', 'the last change of the members is being committed');
   const stray = [...learners].find(([, host]) => !target.includes(host));
   if (stray !== undefined) return changes('leave', { type: 'removeLearner', replicaId: stray[0] });
   const present = new Set([...voters.values(), ...learners.values()]);

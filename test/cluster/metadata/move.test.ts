@@ -99,9 +99,10 @@ describe('what is not as the move left it', () => {
       ['n1', 'n2'],
       ['n1', 'n2', 'n3', 'n4'],
     ]) {
-      expect(step({ voters: three, committed: false }, ...target)).toMatchObject({ type: 'wait', step: 'learner' });
+      expect(step({ voters: three, committed: false }, ...target)).toMatchObject({ type: 'wait', step: 'leave' });
     }
-    expect(step({ voters: three, learners: { 4: 'n4' }, committed: false }, 'n1')).toMatchObject({ type: 'wait' });
+    const withLearner = { voters: three, learners: { 4: 'n4' }, committed: false };
+    expect(step(withLearner, 'n1')).toMatchObject({ type: 'wait', step: 'learner' });
   });
 });
 
