@@ -227,11 +227,6 @@ export class SimNode {
       onFailure,
     });
     if (ended()) return;
-    // Whoever came into being and was not stored yet never was.
-    this.#keys = replicaKeys(nodeId, allGroups(world.map), storage);
-    for (const [partition, key] of this.#keys) {
-      judge.started(key, { ...storage.group(partition), log: storage.log(partition) }, damageExpected());
-    }
     const startTransport = (binding: TransportBinding): Promise<NodeTransport> =>
       Promise.resolve(
         this.#observed(
@@ -248,6 +243,11 @@ export class SimNode {
       const onListening = (): void => this.#note('waits to be let in');
       await awaitAdmission({ config, identity, storage, startTransport, clock, logger: silentLogger, onListening });
       if (ended()) return;
+    }
+    // Whoever came into being and was not stored yet never was, and a founder that comes with nothing was told that its replicas are dead.
+    this.#keys = replicaKeys(nodeId, allGroups(world.map), storage);
+    for (const [partition, key] of this.#keys) {
+      judge.started(key, { ...storage.group(partition), log: storage.log(partition) }, damageExpected());
     }
     const node = await composeNode({
       config: { ...config, nodeId },

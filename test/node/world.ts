@@ -1,5 +1,5 @@
 /** A few whole nodes on the simulator's virtual time. Network and disks do nothing wrong by themselves. */
-import { defaults } from '../../src/config.ts';
+import { defaults, type Config } from '../../src/config.ts';
 import { buildPartitionMap } from '../../src/cluster/partition-map.ts';
 import type { KvOutcome, TransferOutcome } from '../../src/cluster/types.ts';
 import type { NodeId, PartitionId } from '../../src/replica/ports.ts';
@@ -12,42 +12,29 @@ import { Scheduler } from '../../src/sim/scheduler.ts';
 import { SimNode } from '../../src/sim/sim-node.ts';
 import { Trace } from '../../src/sim/trace.ts';
 import type { World } from '../../src/sim/world.ts';
+import { goodDisk, quality, slowDisk } from './quality.ts';
 
 /** The only partition. */
 export const p1 = 1 as PartitionId;
 
 const seed = 1;
 const connectedWithinMs = 500;
-const quality = {
-  delayMsMin: 0.1,
-  delayMsMax: 0.5,
-  stragglerChance: 0,
-  stragglerMs: 0,
-  lossChance: 0,
-  duplicateChance: 0,
-};
-const goodDisk = {
-  fsyncMsMin: 0.2,
-  fsyncMsMax: 0.5,
-  slowChance: 0,
-  slowMs: 0,
-  stallChance: 0,
-  stallMs: 0,
-  failChance: 0,
-  inFlightSurvives: 1,
-};
-
 export interface NodesOptions {
   readonly nodes?: number;
+  /** Instead of n1, n2, …: by their names the ring gives them what they hold. */
+  readonly names?: readonly string[];
   readonly replicationFactor?: number;
+  readonly settings?: { readonly [Part in 'raft' | 'snapshots' | 'placement']?: Partial<Config[Part]> };
 }
 
 export class Nodes {
   readonly network: Network;
   /** What nodes ask of each other besides Raft: `n1>n2 leaving`. */
   readonly asked: string[] = [];
-  readonly #world: World;
-  readonly #nodes: readonly SimNode[];
+  /** Whose disks are slow now. */
+  readonly slow = new Set<string>();
+  readonly world: World;
+  readonly #nodes: SimNode[];
   #broken: unknown;
 
   /** n1, n2, …: up, with a leader of the partition that all of its replicas know. */
@@ -60,22 +47,31 @@ export class Nodes {
     return nodes;
   }
 
-  private constructor({ nodes = 3, replicationFactor = nodes }: NodesOptions) {
+  private constructor({ nodes = 3, names, replicationFactor = nodes, settings = {} }: NodesOptions) {
     const scheduler = new Scheduler();
     const trace = new Trace(() => scheduler.now());
-    const names = Array.from({ length: nodes }, (_, index) => `n${index + 1}` as NodeId);
+    const founders = (names ?? Array.from({ length: nodes }, (_, index) => `n${index + 1}`)) as NodeId[];
     const listener = { host: '127.0.0.1', port: 1, advertise: '127.0.0.1:1' };
     const bootstrap = {
       partitions: 1,
       replicationFactor,
-      nodes: names.map((nodeId) => ({ nodeId, http: `http://${nodeId}:1`, peer: `${nodeId}:1` })),
+      nodes: founders.map((nodeId) => ({ nodeId, http: `http://${nodeId}:1`, peer: `${nodeId}:1` })),
     };
-    const config = { ...defaults, dataDir: '/none', http: listener, peer: listener, bootstrap };
+    const config = {
+      ...defaults,
+      dataDir: '/none',
+      http: listener,
+      peer: listener,
+      bootstrap,
+      raft: { ...defaults.raft, ...settings.raft },
+      snapshots: { ...defaults.snapshots, ...settings.snapshots },
+      placement: { ...defaults.placement, ...settings.placement },
+    };
     const random = (stream: string): Random => new Random(seed, stream);
     const map = buildPartitionMap(bootstrap);
     this.network = new Network({ scheduler, trace, random, config: config.transport, quality, encoded: false });
     this.#listen();
-    this.#world = {
+    this.world = {
       seed,
       config,
       map,
@@ -87,7 +83,7 @@ export class Nodes {
       installing: () => undefined,
       violated: (violation) => (this.#broken ??= violation),
     };
-    this.#nodes = names.map((nodeId, number) => this.#machine(nodeId, number));
+    this.#nodes = founders.map((nodeId, number) => this.#machine(nodeId, number, false));
   }
 
   #listen(): void {
@@ -105,8 +101,8 @@ export class Nodes {
     };
   }
 
-  #machine(nodeId: NodeId, number: number): SimNode {
-    const { scheduler, config } = this.#world;
+  #machine(nodeId: NodeId, number: number, joins: boolean): SimNode {
+    const { scheduler, config } = this.world;
     const after = (delayMs: number, run: () => void): (() => void) =>
       scheduler.after(delayMs, () => {
         scheduler.promisesMove();
@@ -117,19 +113,32 @@ export class Nodes {
       clusterName: config.clusterName,
       random: new Random(seed, `disk ${nodeId}`).next,
       after,
-      faults: () => goodDisk,
+      faults: () => (this.slow.has(nodeId) ? slowDisk : goodDisk),
     });
     return new SimNode({
-      world: this.#world,
+      world: this.world,
       nodeId,
       number,
       disk,
       random: new Random(seed, `node ${nodeId}`),
       clock: { rate: 1, wallOffsetMs: 0 },
-      joins: false,
+      joins,
       damageExpected: () => false,
       onStopped: () => undefined,
     });
+  }
+
+  get all(): readonly SimNode[] {
+    return this.#nodes;
+  }
+
+  /** Another machine of this name, with nothing on its disk, that waits to be let in. */
+  replaceMachine(name: string): SimNode {
+    const number = this.#nodes.indexOf(this.node(name));
+    this.node(name).kill();
+    const machine = this.#machine(name as NodeId, number, true);
+    this.#nodes[number] = machine;
+    return machine;
   }
 
   node(name: string): SimNode {
@@ -146,7 +155,7 @@ export class Nodes {
 
   /** Nodes on which the partition was founded, in the order of their replicas, which is 1, 2, 3. */
   get members(): readonly NodeId[] {
-    return this.#world.map.partition(p1)?.replicas.map(({ nodeId }) => nodeId) ?? [];
+    return this.world.map.partition(p1)?.replicas.map(({ nodeId }) => nodeId) ?? [];
   }
 
   /** The other ones. */
@@ -155,11 +164,26 @@ export class Nodes {
   }
 
   now(): number {
-    return this.#world.scheduler.now();
+    return this.world.scheduler.now();
   }
 
   async run(ms: number): Promise<void> {
-    await this.#world.scheduler.runUntil(this.now() + ms, () => this.#broken !== undefined);
+    await this.world.scheduler.runUntil(this.now() + ms, () => this.#broken !== undefined);
+    this.#check();
+  }
+
+  /** Lets one event happen after the other, and stands still behind the first after which it is so. False when it is not so in time. */
+  async untilEvent(isSo: () => boolean, withinMs: number): Promise<boolean> {
+    let seen = false;
+    await this.world.scheduler.runUntil(this.now() + withinMs, () => {
+      seen = this.#broken === undefined && isSo();
+      return seen || this.#broken !== undefined;
+    });
+    this.#check();
+    return seen;
+  }
+
+  #check(): void {
     if (this.#broken !== undefined) throw this.#broken instanceof Error ? this.#broken : new Error('violated');
   }
 
@@ -190,13 +214,13 @@ export class Nodes {
   async move(at: string, to: string, timeoutMs = 5000): Promise<TransferOutcome> {
     const facade = this.node(at).facade();
     if (facade === undefined) throw new Error(`${at} is not up`);
-    this.#world.scheduler.promisesMove();
+    this.world.scheduler.promisesMove();
     return facade.transferLeadership(p1, to as NodeId, facade.nowMs() + timeoutMs);
   }
 
   /** A linearizable read, through the node `at`. */
   async get(at: string, timeoutMs = 5000): Promise<KvOutcome> {
-    this.#world.scheduler.promisesMove();
+    this.world.scheduler.promisesMove();
     const deadlineAt = this.now() + timeoutMs;
     return this.node(at).execute({ type: 'read', key: Buffer.from('k') }, { route: 'forward', deadlineAt, hops: 0 });
   }
