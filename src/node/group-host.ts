@@ -222,8 +222,9 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     return this.#hosted.execute(partition, request, deadlineAt);
   }
 
+  /** Those that are being destroyed among them: who drains this node lets it go by its word that nothing is left. */
   statuses(): ReplicaStatus[] {
-    return this.#hosted.statuses();
+    return [...this.#hosted.statuses(), ...this.#removed.statuses(this.#options.nodeId)];
   }
 
   readiness(): Readiness {

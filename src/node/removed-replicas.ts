@@ -1,4 +1,5 @@
 /** The end of replicas that a committed configuration has left out: what becomes of their data, and what is answered in their name. */
+import type { ReplicaStatus } from '../cluster/types.ts';
 import type { Logger } from '../logger.ts';
 import { decodeConfiguration, encodeConfiguration } from '../raft/configuration.ts';
 import { leavesOut } from '../raft/membership.ts';
@@ -13,6 +14,20 @@ export interface RemovedReplicasOptions {
   readonly endSnapshots: (partition: PartitionId) => Promise<void> | undefined;
   readonly logger: Logger;
 }
+
+/** What is left to say of a replica that was stopped. */
+const ended = {
+  role: 'follower',
+  state: 'stopped',
+  term: 0,
+  leader: undefined,
+  lastIndex: 0,
+  commitIndex: 0,
+  appliedIndex: 0,
+  keys: 0,
+  bytes: 0,
+  followers: [],
+} as const;
 
 interface Asked {
   readonly partition: PartitionId;
@@ -41,6 +56,14 @@ export class RemovedReplicas {
   /** Whether one that is not dead may come into being, where no other lives. */
   isRoom(partition: PartitionId): boolean {
     return !this.#leaving.has(partition) && !this.#options.storage.dead(partition).remains;
+  }
+
+  /**
+   * Of those whose data are not gone. Until the tombstone is durable a restart brings back the whole replica, which has to be told anew
+   * that it was left out: so the node has to be a member until then, or nobody tells it.
+   */
+  statuses(nodeId: NodeId): ReplicaStatus[] {
+    return [...this.#leaving.keys()].map((partition) => ({ ...ended, partition, nodeId }));
   }
 
   /** `replica` was stopped and knows of a committed configuration without it. If the node stops before its id is dead, it learns of it again. */

@@ -117,6 +117,23 @@ describe('a node comes back with nothing', () => {
   kills({ ...parts, begin, moments, roles: ['mover', 'source', 'leader'] });
 });
 
+test('a drained node whose disk is slow is a member until what it was told is durable', async () => {
+  const world = await MovingWorld.start({ ...apart, seed: 1 });
+  const { nodes } = world;
+  const source = nodes.node(apart.source);
+  drain(world, apart.source);
+  await comes(world, 'the new configuration is committed', whole);
+  nodes.slow.add(apart.source);
+  await nodes.until(() => world.replica(apart.source) === undefined);
+  // Long enough for the mover to let it go if it could, and not for the disk.
+  await nodes.run(400);
+  source.cutPower();
+  nodes.slow.delete(apart.source);
+  source.start();
+  await world.comesToRest();
+  expect(world.standingOf(apart.source)).toBe('removed');
+});
+
 describe('whoever dies for good is replaced', () => {
   const names = [
     'the learner is committed',
