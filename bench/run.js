@@ -24,6 +24,7 @@ const benches = {
   move: async () => (await import('./move.js')).move(args),
   rolling: async () => (await import('./rolling.js')).rolling(args),
   idle: async () => (await import('./idle.js')).idle(args),
+  'idle-nodes': async () => (await import('./idle-nodes.js')).idleNodes(args),
   level: async () => (await import('./level.js')).level(args),
   database: async () => {
     process.argv.splice(2, Infinity, ...args);
