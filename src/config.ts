@@ -266,6 +266,8 @@ export interface LimitsConfig {
   /** While the cluster is being founded: pause between two rounds of asking the other founders, and how long one may take to answer. */
   readonly formationRetryDelayMs: number;
   readonly formationRequestTimeoutMs: number;
+  /** A node that comes back waits so long for members that can't be asked whether its data directory is an old copy; those in reach answer at once. */
+  readonly oldCopyWaitMs: number;
   /** Single-key requests may be answered in front of Express. */
   readonly fastPath: boolean;
 }
@@ -402,6 +404,7 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     staleReadTimeoutMs: 500,
     formationRetryDelayMs: 50,
     formationRequestTimeoutMs: 1000,
+    oldCopyWaitMs: 1000,
     fastPath: true,
   },
   logLevel: 'info',

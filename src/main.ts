@@ -21,15 +21,11 @@ await runCommandLine(process.argv.slice(2), runNode);
 /** Resolves once the node serves; the process then lives until it is asked to stop. */
 async function runNode({ config, notices }: NodeStart): Promise<void> {
   const nodePart = import('./node/node.ts');
-  const startNode = async (addresses: readonly string[] | undefined): Promise<RunningNode> => {
-    const ask = (): void => {
-      askToJoin({ config, addresses: addresses ?? [], onWaiting: (reason) => logger.info(reason) }).catch(
-        exitForFailedStart,
-      );
-    };
-    const joins = addresses === undefined ? undefined : { onListening: ask };
-    return (await nodePart).startNode({ config, logger, joins });
+  const ask = (addresses: readonly string[]): void => {
+    askToJoin({ config, addresses, onWaiting: (reason) => logger.info(reason) }).catch(exitForFailedStart);
   };
+  const startNode = async (joinAt: readonly string[] | undefined): Promise<RunningNode> =>
+    (await nodePart).startNode({ config, logger, joinAt, askToJoin: ask });
   const { createLogger } = await import('./logger.ts');
   const logger = createLogger({ nodeId: config.nodeId, level: config.logLevel, pretty: process.stderr.isTTY });
   stopOnBugs(logger);

@@ -221,6 +221,7 @@ export const configSchema: Section = section({
     staleReadTimeoutMs: milliseconds(1, minuteMs),
     formationRetryDelayMs: milliseconds(1, minuteMs),
     formationRequestTimeoutMs: milliseconds(1, minuteMs),
+    oldCopyWaitMs: milliseconds(1, minuteMs),
     fastPath: boolean,
   }),
   logLevel: oneOf('debug', 'info', 'warn', 'error'),

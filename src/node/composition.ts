@@ -273,7 +273,7 @@ function bootstrapOf(founding: string): BootstrapConfig {
 }
 
 /** `peer` is host:port, checked with the configuration; an IPv6 address stands in brackets. */
-function hostAndPort(peer: string): { readonly host: string; readonly port: number } {
+export function hostAndPort(peer: string): { readonly host: string; readonly port: number } {
   const at = peer.lastIndexOf(':');
   return { host: peer.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(peer.slice(at + 1)) };
 }

@@ -5,7 +5,8 @@
  * writes a higher incarnation and a new nonce before it connects, and every peer remembers the highest durably, so an
  * old copy is told apart by its number, and two copies started from one state by their nonces.
  */
-import type { Hello, IdentityStore, NodeId } from '../replica/ports.ts';
+import { isCount, isFields } from '../cluster/shapes.ts';
+import type { Hello, IdentityStore, NodeId, PeerIncarnation } from '../replica/ports.ts';
 
 /**
  * Why the sender of `hello` is refused; undefined when it is who it was, or newer. A newer start is durable on return,
@@ -30,4 +31,23 @@ export function verifyIncarnation(
   identity.savePeer(hello.nodeId, { incarnation: hello.incarnation, nonce: hello.nonce });
   if (seen !== undefined) onRestart(hello.nodeId);
   return undefined;
+}
+
+/** A request between nodes: which start of me have you seen? Asked by whoever may have an old copy of its own disk (`old-copy.ts`). */
+export const seenRequest = 'member.seen';
+
+export function seenAnswer(identity: Pick<IdentityStore, 'peer'>, from: NodeId): object {
+  const seen = identity.peer(from);
+  return { seen: seen === undefined ? null : { incarnation: seen.incarnation, nonce: seen.nonce } };
+}
+
+/** In words, which start of this node `peer` has seen that this start does not come after; undefined when there is none. */
+export function laterStart(own: PeerIncarnation, peer: NodeId, answer: unknown): string | undefined {
+  const seen = isFields(answer) && isFields(answer['seen']) ? answer['seen'] : {};
+  const { incarnation, nonce } = seen;
+  if (!isCount(incarnation) || incarnation < own.incarnation) return undefined;
+  if (incarnation === own.incarnation && nonce === own.nonce) return undefined;
+  return incarnation > own.incarnation
+    ? `${peer} has seen start ${incarnation} of this node, and by this data directory it is start ${own.incarnation}`
+    : `${peer} has seen another start ${incarnation} of this node, from another copy of this data directory`;
 }

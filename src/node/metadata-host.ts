@@ -14,6 +14,7 @@ import type { MetadataState } from '../cluster/metadata/state.ts';
 import { MetadataWriter } from '../cluster/metadata/writer.ts';
 import type { StatusReports } from '../cluster/status.ts';
 import type { Clock, IdentityStore, NodeId, PartitionId, Transport } from '../replica/ports.ts';
+import { seenAnswer, seenRequest } from './incarnations.ts';
 
 export interface MetadataHostOptions {
   readonly config: Config;
@@ -109,6 +110,7 @@ export class MetadataHost {
     const { identity } = this.#options;
     if (kind === 'map.since' || kind === 'map.newer')
       return Promise.resolve(this.#exchange.handle(kind, payload, from));
+    if (kind === seenRequest) return Promise.resolve(seenAnswer(identity, from));
     if (kind === 'join.state') {
       const { incarnation } = identity.identity();
       return Promise.resolve({ phase: 'member', clusterId: clusterIdOf(identity), incarnation });

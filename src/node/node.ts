@@ -6,6 +6,7 @@ import type { NodeFacade } from '../cluster/types.ts';
 import type { NodeId } from '../replica/ports.ts';
 import { openIdentity } from '../storage/identity.ts';
 import { openLevelStorage } from '../storage/level-storage.ts';
+import { setAside } from '../storage/set-aside.ts';
 import { systemClock } from './clock.ts';
 import type { NodeTransport, TransportBinding } from './composition.ts';
 
@@ -13,10 +14,12 @@ export interface NodeOptions {
   readonly config: Config;
   readonly logger: Logger;
   /**
-   * With an empty directory it waits to be let into a cluster that is there; `onListening`: somebody may ask for that now. Otherwise it is
-   * one of the founders.
+   * HTTP addresses of members: with an empty directory it waits to be let into the cluster that is there. Undefined: it is one of the
+   * founders.
    */
-  readonly joins: { readonly onListening: () => void } | undefined;
+  readonly joinAt: readonly string[] | undefined;
+  /** It listens, and waits to be let in by the cluster at these addresses. */
+  readonly askToJoin: (addresses: readonly string[]) => void;
 }
 
 export interface RunningNode {
@@ -37,7 +40,8 @@ export interface RunningNode {
  * Opens the data directory, listens for peers and starts to take part. Resolves before the cluster is formed or has
  * leaders: see `ready`. Rejects with one clear line when the directory or a port can't be used.
  */
-export async function startNode({ config, logger, joins }: NodeOptions): Promise<RunningNode> {
+export async function startNode(options: NodeOptions): Promise<RunningNode> {
+  const { config, logger, joinAt, askToJoin } = options;
   const clock = systemClock;
   const random = Math.random;
   const failure = createFailure();
@@ -52,16 +56,32 @@ export async function startNode({ config, logger, joins }: NodeOptions): Promise
   });
   // Loaded while the disk is read. A storage that does not open is heard below.
   opening.catch(() => undefined);
-  const [{ composeNode, EmptiedDirectory }, { startTransport }] = await Promise.all([
+  const [{ composeNode, EmptiedDirectory }, { startTransport }, { findOldCopy, otherMembers }] = await Promise.all([
     import('./composition.ts'),
     import('../transport/tcp-transport.ts'),
+    import('./old-copy.ts'),
   ]);
-  const storage = await opening;
   const listen = (binding: TransportBinding): Promise<NodeTransport> =>
     startTransport({ ...binding, listen: config.peer, config: config.transport, clock, random, logger });
-  if (joins !== undefined && identity.identity().formation.phase === 'unformed') {
+  const members = otherMembers(identity);
+  const { limits } = config;
+  // Behind the opening: a start that ends there, as a disk is damaged, is one that nobody has seen.
+  const storage = await opening;
+  const reason = await findOldCopy({ identity, members, startTransport: listen, clock, limits, logger });
+  if (reason !== undefined) {
+    await storage.close();
+    await identity.close();
+    const movedTo = setAside(config.dataDir, { reason, wallMs: clock.wallMs() });
+    logger.warn(
+      { reason, movedTo },
+      'the data directory is an old copy and was set aside: this node asks to be let in anew',
+    );
+    return startNode({ ...options, joinAt: members.map(({ http }) => http) });
+  }
+  if (joinAt !== undefined && identity.identity().formation.phase === 'unformed') {
     const { awaitAdmission } = await import('./join-phase.ts');
-    await awaitAdmission({ config, identity, storage, startTransport: listen, clock, logger, ...joins });
+    const onListening = (): void => askToJoin(joinAt);
+    await awaitAdmission({ config, identity, storage, startTransport: listen, clock, logger, onListening });
   }
   const node = await composeNode({
     config,
