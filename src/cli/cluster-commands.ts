@@ -12,6 +12,7 @@ export function addClusterCommands(program: Command): void {
   const partition = program.command('partition').description('what the cluster consists of: list, move leaderships');
   addPartitionList(partition);
   addPartitionTransfer(partition);
+  addRebalance(program);
   addOperations(program);
 }
 
@@ -68,6 +69,16 @@ function addPartitionTransfer(partition: Command): void {
     .action(async (id: number, nodeId: string, words: ClientWords) => {
       const { runPartitionTransfer } = await import('./cluster-run.ts');
       await runPartitionTransfer({ partition: id, nodeId }, words);
+    });
+}
+
+function addRebalance(program: Command): void {
+  clientCommand(program, 'rebalance')
+    .description('even out what the nodes hold and lead; prints the plan')
+    .addOption(dryRunOption())
+    .action(async (words: ChangeWords) => {
+      const { runRebalance } = await import('./cluster-run.ts');
+      await runRebalance(words);
     });
 }
 

@@ -37,6 +37,13 @@ export async function runNodeDrain(nodeId: string, words: ChangeWords): Promise<
   });
 }
 
+export async function runRebalance(words: ChangeWords): Promise<void> {
+  await withStore(words, async ({ cluster }) => {
+    const plan = await cluster.rebalance({ dryRun: words.dryRun === true });
+    return printPlan(plan, words, 'Leaderships are evened out behind that.');
+  });
+}
+
 export async function runPartitionList(words: ClientWords): Promise<void> {
   await withStore(words, async (store) => {
     const { partitions } = await store.status();

@@ -16,6 +16,7 @@ export async function readyBlock({ nodes, client, tookMs }: ReadyBlockOptions): 
   const bootstrap = first?.config.bootstrap;
   if (first === undefined || bootstrap === undefined) return '';
   const leads = await leadsByNode(client, first.config.http.advertise);
+  const others = (await otherNodes({ client, nodes, asked: first })) ?? [];
   const rows = nodes.map(({ config, logFile, process: { pid } }) => [
     config.nodeId,
     String(pid),
@@ -32,6 +33,12 @@ export async function readyBlock({ nodes, client, tookMs }: ReadyBlockOptions): 
     `Flotilla ${version()}: ${shape}. Every partition has answered a read, after ${(tookMs / 1000).toFixed(1)} s.`,
     '',
     ...table([['node', 'process', 'page and API', 'data', 'log', 'leads'], ...rows]).map((row) => `  ${row}`),
+    ...others
+      .filter(({ state }) => state !== 'removed')
+      .map(
+        ({ nodeId, http, state }) =>
+          `  ${nodeId} joined later and is ${state}: this command does not start it. ${http}`,
+      ),
     '',
     `  page    ${first.config.http.advertise}/`,
     `  API     ${first.config.http.advertise}/v1/kv/{key}, from any node`,
@@ -70,6 +77,29 @@ async function leadsByNode(client: HttpClient, url: string): Promise<ReadonlyMap
     if (leader !== null) leads.set(leader, (leads.get(leader) ?? 0) + 1);
   }
   return leads;
+}
+
+export interface OtherNode {
+  readonly nodeId: string;
+  readonly http: string;
+  readonly state: string;
+}
+
+/** Members that came in beside those that this command runs, the removed ones too; undefined when `asked` does not answer. */
+export async function otherNodes({
+  client,
+  nodes,
+  asked,
+}: {
+  readonly client: HttpClient;
+  readonly nodes: readonly DevNode[];
+  readonly asked: DevNode;
+}): Promise<readonly OtherNode[] | undefined> {
+  const response = await client.request('GET', `${asked.config.http.advertise}/v1/cluster`).catch(() => undefined);
+  if (response?.status !== 200) return undefined;
+  const members = (response.json() as { readonly nodes: readonly OtherNode[] }).nodes;
+  const own = new Set<string>(nodes.map(({ config }) => config.nodeId));
+  return members.filter(({ nodeId }) => !own.has(nodeId));
 }
 
 function version(): string {

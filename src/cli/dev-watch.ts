@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { HttpClient } from '../testing/http.ts';
 import { keyReads } from '../testing/readiness.ts';
 import type { DevNode } from './dev.ts';
+import { otherNodes } from './dev-block.ts';
 
 export interface WatchOptions {
   readonly nodes: readonly DevNode[];
@@ -17,10 +18,12 @@ export interface WatchOptions {
 
 const electionTimeoutMs = 10_000;
 const returnPollMs = 500;
+const othersPollMs = 2000;
 
 export function watchNodes(options: WatchOptions): void {
   /** A node is up while our process of it runs, or after another one, started by hand, has answered. */
   const up = new Set(options.nodes.map((node) => node.config.nodeId));
+  void tellOthers(options, up);
   for (const node of options.nodes) {
     void node.process.exited().then(async () => {
       if (options.isStopping()) return;
@@ -78,6 +81,31 @@ async function tellReturn({ client, isStopping }: WatchOptions, node: DevNode, u
       return;
     }
     await delay(returnPollMs);
+  }
+}
+
+const words: ReadonlyMap<string, string> = new Map([
+  ['joining', 'is joining'],
+  ['up', 'is a member and up'],
+  ['down', 'is down'],
+  ['draining', 'is being drained'],
+  ['removed', 'has left the cluster'],
+]);
+
+/** Members that this command has not started come and go as well. What was so at the beginning stands in the block. */
+async function tellOthers({ nodes, client, isStopping }: WatchOptions, up: ReadonlySet<string>): Promise<void> {
+  const known = new Map<string, string>();
+  let isFirst = true;
+  while (!isStopping()) {
+    const asked = nodes.find(({ config }) => up.has(config.nodeId));
+    const others = asked && (await otherNodes({ client, nodes, asked }));
+    for (const { nodeId, http, state } of others ?? []) {
+      if (known.get(nodeId) === state) continue;
+      known.set(nodeId, state);
+      if (!isFirst && !isStopping()) say(`${nodeId} ${words.get(state) ?? `is ${state}`}: ${http}`);
+    }
+    if (others !== undefined) isFirst = false;
+    await delay(othersPollMs);
   }
 }
 

@@ -82,6 +82,21 @@ describe.each(['drain', 'remove'])('node %s', (name) => {
   });
 });
 
+describe('rebalance', () => {
+  it('prints the plan, and what comes behind it', async () => {
+    const ran = await flotilla(['rebalance'], planned);
+    expect(ran).toMatchObject(done);
+    expect(ran.stdout).toBe(`${planText}Leaderships are evened out behind that. What moves is told by: flotilla ops\n`);
+    expect(ran.asked).toEqual(['POST /v1/cluster/rebalance']);
+  });
+
+  it('only shows the plan when that is asked for', async () => {
+    const ran = await flotilla(['rebalance', '--dry-run'], planned);
+    expect(ran.stdout).toBe(`${planText}This was a dry run: nothing is changed.\n`);
+    expect(ran.asked).toEqual(['POST /v1/cluster/rebalance?dry_run=true']);
+  });
+});
+
 describe('a plan', () => {
   it('says so where nothing moves', async () => {
     const nothing = { moves: [], replicas: 0, bytes: 0, fraction: 0, ideal: 0, risks: [] };

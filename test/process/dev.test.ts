@@ -11,14 +11,18 @@ import { run, said, start, type Running } from '../cli/program.ts';
 let temporary: string;
 let port: number;
 let dev: Running | undefined;
+let joined: Running | undefined;
 beforeEach(async () => {
   temporary = mkdtempSync(join(tmpdir(), 'flotilla-dev-test-'));
   port = await portBlock();
 });
 afterEach(async () => {
-  dev?.child.kill('SIGKILL');
-  await dev?.finished;
+  for (const running of [dev, joined]) {
+    running?.child.kill('SIGKILL');
+    await running?.finished;
+  }
   dev = undefined;
+  joined = undefined;
   rmSync(temporary, { recursive: true });
 });
 
@@ -98,6 +102,26 @@ describe('flotilla dev', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     await untilGone(pids(block));
     expect(readdirSync(temporary)).toEqual([]);
+  });
+
+  it('tells of a node that joins, and shows it at its next start', async () => {
+    const words = ['--data', join(temporary, 'data')];
+    const first = startDev(words);
+    await first.prints(/stop +Ctrl-C\n/);
+    const [http = 0, peer = 0] = await freePorts(2);
+    const address = `http://127.0.0.1:${port}`;
+    const listening = ['--port', String(http), '--peer-port', String(peer), '--data', join(temporary, 'n4')];
+    joined = start(['start', '--node-id', 'n4', ...listening, '--join', address]);
+    await joined.prints(/^ready nodeId=n4 /m);
+    await first.prints(new RegExp(`^n4 is a member and up: http://127.0.0.1:${http}$`, 'm'));
+    first.child.kill('SIGINT');
+    expect((await first.finished).code).toBe(0);
+
+    const second = startDev(words);
+    await second.prints(/stop +Ctrl-C\n/);
+    expect(second.stdout()).toMatch(/^ {2}n4 joined later and is (up|down): this command does not start it\. http:/m);
+    second.child.kill('SIGINT');
+    expect((await second.finished).code).toBe(0);
   });
 
   it('takes its nodes along when it is killed itself', async () => {
