@@ -35,8 +35,14 @@ export function oneOfPairs(
   const pairs = names.flatMap((one) => [one, `${one}Base64`]);
   return {
     ...object(required, { ...optional, ...Object.fromEntries(pairs.map((one) => [one, text])) }),
-    allOf: names.map((one) => ({ oneOf: [{ required: [one] }, { required: [`${one}Base64`] }] })),
+    // Each way names its property itself: what is required and defined nowhere beside it is taken for a slip of the pen.
+    allOf: names.map((one) => ({ oneOf: [needs(one), needs(`${one}Base64`)] })),
   };
+}
+
+/** Objects in which all of these stand. */
+export function needs(...names: readonly string[]): JsonSchema {
+  return { properties: Object.fromEntries(names.map((one) => [one, {}])), required: names };
 }
 
 export function list(items: JsonSchema): JsonSchema {

@@ -8,6 +8,7 @@ import {
   hash,
   list,
   name,
+  needs,
   nodeIdOrNull,
   object,
   oneOfPairs,
@@ -172,7 +173,7 @@ const operationList: JsonSchema = { ...list(operation), maxItems: operationsMax 
 const revision: JsonSchema = { ...count, maximum: Number.MAX_SAFE_INTEGER };
 const comparison: JsonSchema = {
   ...oneOfPairs({}, { exists: { type: 'boolean' }, revision, etag: text, value: text, valueBase64: text }, ['key']),
-  not: { required: ['value', 'valueBase64'] },
+  not: needs('value', 'valueBase64'),
 };
 
 export const requestSchemas = {
