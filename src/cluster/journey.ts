@@ -18,6 +18,7 @@ export function beginJourney(request: LeaderRequest, options: RequestOptions, pa
     refutedTerm: nothingRefuted,
     waitUntil: undefined,
     asked: 0,
+    strangers: undefined,
     request,
     options,
     mayApply: false,

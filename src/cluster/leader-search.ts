@@ -1,8 +1,9 @@
 /** How a request looks for a partition's leader from node to node. Shared by all that go to a leader. */
-import type { Clock, LeaderHint } from '../replica/ports.ts';
+import type { Clock, LeaderHint, NodeId } from '../replica/ports.ts';
 import type { LimitsConfig } from '../config.ts';
 import { askingOrder, noTerm, type Knowledge } from './best-leader.ts';
 import type { LeaderHints } from './hints.ts';
+import { memberNodes } from './partition-map.ts';
 import { isFields } from './shapes.ts';
 import type { PartitionDescriptor } from './types.ts';
 
@@ -12,15 +13,17 @@ export interface LeaderSearch {
   refutedTerm: number;
   /** When waiting for a leader ends; set by the first wait. */
   waitUntil: number | undefined;
-  /** Replicas asked without a hint so far. */
+  /** Turns of asking without a hint so far. */
   asked: number;
+  /** Rounds of it in which a node that the map does not name could have been asked. */
+  strangers: number | undefined;
 }
 
 /** Below every term, and below a guess's. */
 export const nothingRefuted = -1;
 
 export function beginSearch(partition: PartitionDescriptor): LeaderSearch {
-  return { partition, refutedTerm: nothingRefuted, waitUntil: undefined, asked: 0 };
+  return { partition, refutedTerm: nothingRefuted, waitUntil: undefined, asked: 0, strangers: undefined };
 }
 
 /** What follows an attempt that brought no outcome and certainly no effect. */
@@ -35,14 +38,36 @@ export function peerToAsk(
   const { replicas, transport, hints } = knowledge;
   // The map may have learnt of other members since the search began.
   const partition = knowledge.map.partition(search.partition.id) ?? search.partition;
-  const { id, replicas: members } = partition;
+  const { id } = partition;
   if (hint !== undefined && transport.connected(hint.nodeId)) return hint;
   if (hint !== undefined) hints.drop(id, hint);
   if (replicas.hosts(id)) return undefined;
   // No replica here that would hear of a leader: ask those who have one in turn, and rest after each round.
-  const round = askingOrder(knowledge, partition);
-  const asked = round[search.asked++ % (members.length + 1)];
+  const members = askingOrder(knowledge, partition);
+  const turn = search.asked++;
+  const at = turn % (members.length + 2);
+  const asked = members[at] ?? (at === members.length ? stranger(knowledge, partition, search) : undefined);
   return asked === undefined ? undefined : { nodeId: asked, term: noTerm };
+}
+
+/**
+ * A node that the map does not place the partition on, another one in each round. All that the map names may have been left out by a
+ * move that is not written down yet: where they were few, none of them is left who could say who leads, not even to the controller, which
+ * must hear of the group before it writes. Undefined in the first round, and where nobody else is in reach.
+ */
+function stranger(
+  { map, transport, nodeId }: Knowledge,
+  partition: PartitionDescriptor,
+  search: LeaderSearch,
+): NodeId | undefined {
+  const isOther = (id: NodeId): boolean =>
+    id !== nodeId && !partition.replicas.some((replica) => replica.nodeId === id);
+  const reachable = memberNodes(map).filter((node) => isOther(node.nodeId) && transport.connected(node.nodeId));
+  const found = search.strangers === undefined ? undefined : reachable[search.strangers % reachable.length]?.nodeId;
+  search.strangers = (search.strangers ?? -1) + 1;
+  // The round ends here.
+  if (found === undefined) search.asked++;
+  return found;
 }
 
 /** `wrong` does not lead. At once again when `newer` says who does; else wait, or ask the next when this was only a guess. */

@@ -48,6 +48,15 @@ describe('the leader answers', () => {
     expect(world.asked.slice(2)).toEqual(['n4>n3']);
   });
 
+  test('where none of those that the map names has a replica any more, others are asked, one a round', async () => {
+    const world = new QuestionsWorld();
+    for (const name of ['n1', 'n2', 'n3']) world.node(name).replica.hosted = false;
+    world.node('n4').replica.hosted = true;
+    world.elect('n4', 7);
+    expect((await world.ask('n1')).outcome).toEqual(by('n4'));
+    expect(world.asked).toEqual(['n1>n2', 'n1>n3', 'n1>n2', 'n1>n3', 'n1>n4']);
+  });
+
   test('a leader that was deposed points on', async () => {
     const world = new QuestionsWorld();
     world.elect('n3', 4);
