@@ -20,7 +20,11 @@ export function verifyIncarnation(
   const seen = identity.peer(hello.nodeId);
   // A founder whose disk was emptied counts its starts from 1 again. Its connection never carries Raft, since it names
   // no cluster; let in, it asks how far the founding is, learns that it was part of it, and stops in doubt.
-  if (seen !== undefined && hello.clusterId === undefined && hello.incarnation <= seen.incarnation) return undefined;
+  if (seen !== undefined && hello.clusterId === undefined && hello.incarnation <= seen.incarnation) {
+    // What its earlier start had said is over all the same: that it is about to stop, for one.
+    if (hello.nonce !== seen.nonce) onRestart(hello.nodeId);
+    return undefined;
+  }
   if (seen !== undefined && hello.incarnation < seen.incarnation) {
     return `node ${hello.nodeId} comes with incarnation ${hello.incarnation}, but ${seen.incarnation} was seen: its data directory is an old copy`;
   }

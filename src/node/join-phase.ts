@@ -7,7 +7,12 @@
 import type { Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
 import { parseFounding } from '../cluster/founding.ts';
-import { decodeAdmission, type Admission, type AdmissionAnswer } from '../cluster/metadata/join-messages.ts';
+import {
+  decodeAdmission,
+  type Admission,
+  type AdmissionAnswer,
+  type JoinState,
+} from '../cluster/metadata/join-messages.ts';
 import { encodeMapChange, incarnationOf } from '../cluster/metadata/records.ts';
 import { encodeConfiguration } from '../raft/configuration.ts';
 import type { Clock, IdentityStore, Storage } from '../replica/ports.ts';
@@ -88,8 +93,10 @@ function admissionName(payload: unknown): string {
   return admission === undefined ? '' : [admission.nonce, admission.clusterId, admission.stay].join(' ');
 }
 
-function ownState({ identity }: JoinPhaseOptions): object {
-  const { nonce, clusterName } = identity.identity();
+/** Let in, it still listens for a moment: whoever took it for one that waits would have it let in once more, as an emptied one. */
+function ownState({ identity }: JoinPhaseOptions): JoinState {
+  const { nonce, clusterName, formation, incarnation } = identity.identity();
+  if (formation.phase === 'formed') return { phase: 'member', clusterId: formation.clusterId, incarnation };
   return { phase: 'joining', nonce, clusterName };
 }
 

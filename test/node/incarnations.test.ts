@@ -65,3 +65,11 @@ test('an emptied founder may ask how far the founding is, and what is remembered
   expect(store.saved).toEqual([]);
   expect(verify(store, hello(1, 'z'))).toMatch('old copy');
 });
+
+test('an emptied node has started anew: what its earlier start had said is over', () => {
+  const store = storeKnowing({ incarnation: 4, nonce: 'a' });
+  verify(store, hello(4, 'a', null));
+  expect(restarted, 'the same start, before the cluster is formed').toEqual([]);
+  verify(store, hello(1, 'z', null));
+  expect(restarted).toEqual([peer]);
+});

@@ -1,121 +1,15 @@
 /** A node that waits to be let in: what it is told is durable before it says so, and only its own start is let in. */
 import { describe, expect, test } from 'vitest';
-import { canonicalFounding } from '../../src/cluster/founding.ts';
-import { encodeAdmission, type Admission } from '../../src/cluster/metadata/join-messages.ts';
+import { encodeAdmission } from '../../src/cluster/metadata/join-messages.ts';
 import { incarnationOf } from '../../src/cluster/metadata/records.ts';
-import { silentLogger } from '../../src/logger.ts';
-import type { NodeTransport, TransportBinding } from '../../src/node/composition.ts';
-import { awaitAdmission } from '../../src/node/join-phase.ts';
 import { decodeConfiguration } from '../../src/raft/configuration.ts';
-import type { Configuration, ReplicaId } from '../../src/raft/types.ts';
-import type { NodeId, PartitionId } from '../../src/replica/ports.ts';
-import { newIdentity, SimIdentity, type IdentityContent } from '../../src/sim/disk-identity.ts';
-import { openMemoryStorage, type MemoryStorage } from '../../src/storage/memory-storage.ts';
-import { bootstrap } from '../cluster/founders.ts';
-import { nodeRecord, ofNodes } from '../cluster/metadata/samples.ts';
-import { overTheWire } from '../cluster/router-world.ts';
-import { settle, VirtualClock } from '../cluster/virtual-clock.ts';
-
-const n4 = 'n4' as NodeId;
-const [p1, p2] = [1, 2] as PartitionId[] as [PartitionId, PartitionId];
-const clusterId = 'c'.repeat(32);
-const founding = canonicalFounding(bootstrap(3));
-
-/** Committed without n4; all ids up to `replicaIdMax` were given out. */
-function without(replicaIdMax: number): Configuration {
-  const hosts = new Map([[1 as ReplicaId, 'n1']]);
-  const voters = [...hosts.keys()];
-  return { voters, votersOutgoing: [], learners: [], replicaIdMax: replicaIdMax as ReplicaId, hosts };
-}
-
-const admission: Admission = {
-  nonce: 'first',
-  clusterId,
-  founding,
-  stay: 2,
-  map: ofNodes([nodeRecord('n4', { standing: 'joining', stay: 2 }), 9]),
-  tombstones: [
-    { partition: p1, configuration: without(5) },
-    { partition: p2, configuration: without(3) },
-  ],
-};
-
-class World {
-  readonly clock = new VirtualClock();
-  /** What of the identity is on disk. */
-  stored: IdentityContent = newIdentity;
-  /** In order: what became durable. */
-  readonly durable: string[] = [];
-  /** In order: how far the wait has come. */
-  readonly ended: string[] = [];
-  /** From now on writes of the identity fail. */
-  broken = false;
-  identity!: SimIdentity;
-  #binding: TransportBinding | undefined;
-
-  readonly storage: MemoryStorage;
-
-  private constructor(storage: MemoryStorage) {
-    this.storage = storage;
-  }
-
-  static async start({ automatic = true, nonce = 'first' } = {}): Promise<World> {
-    const world = new World(await openMemoryStorage({ automatic }));
-    world.identity = new SimIdentity({
-      self: { nodeId: n4, clusterName: 'demo', nonce },
-      stored: world.stored,
-      save: (content) => world.#save(content),
-    });
-    world.durable.length = 0;
-    awaitAdmission({
-      config: { clusterName: 'demo' },
-      identity: world.identity,
-      storage: world.storage,
-      startTransport: (binding) => {
-        world.#binding = binding;
-        return Promise.resolve({
-          close: () => Promise.resolve(void world.ended.push('closed')),
-        } satisfies Pick<NodeTransport, 'close'>);
-      },
-      clock: world.clock,
-      logger: silentLogger,
-      onListening: () => world.ended.push('listening'),
-    }).then(
-      () => world.ended.push('member'),
-      (error: unknown) => world.ended.push(String(error)),
-    );
-    await settle();
-    return world;
-  }
-
-  async ask(kind: string, payload: unknown, from = 'n1'): Promise<unknown> {
-    if (this.#binding === undefined) throw new Error('it does not listen');
-    return overTheWire(await this.#binding.handlers.onRequest(from as NodeId, kind, overTheWire(payload)));
-  }
-
-  admit(changes: Partial<Admission> = {}): Promise<unknown> {
-    return this.ask('join.admit', encodeAdmission({ ...admission, ...changes }));
-  }
-
-  dead(): number[] {
-    return [p1, p2].map((partition) => this.storage.dead(partition).through);
-  }
-
-  binding(): TransportBinding | undefined {
-    return this.#binding;
-  }
-
-  #save(content: IdentityContent): void {
-    if (this.broken) throw new Error('the disk failed');
-    if (content.map !== this.stored.map) this.durable.push('map');
-    if (content.formation !== this.stored.formation) this.durable.push(content.formation.phase);
-    this.stored = content;
-  }
-}
+import type { ReplicaId } from '../../src/raft/types.ts';
+import { settle } from '../cluster/virtual-clock.ts';
+import { admission, clusterId, founding, JoinWorld, p1, p2, without } from './join-world.ts';
 
 describe('while it waits', () => {
   test('it says who it is, as a node of no cluster, and does nothing else', async () => {
-    const world = await World.start();
+    const world = await JoinWorld.start();
     expect(world.ended).toEqual(['listening']);
     expect(world.binding()?.self).toEqual({ nodeId: 'n4', incarnation: 1, nonce: 'first', clusterId: undefined });
     expect(await world.ask('join.state', null)).toEqual({ phase: 'joining', nonce: 'first', clusterName: 'demo' });
@@ -128,7 +22,7 @@ describe('while it waits', () => {
 
 describe('let in', () => {
   test('it has the cluster, the map, the dead and a new incarnation, and its connections end behind the answer', async () => {
-    const world = await World.start();
+    const world = await JoinWorld.start();
     expect(await world.admit()).toEqual({ type: 'admitted' });
     expect(world.dead()).toEqual([5, 3]);
     const { configuration } = world.storage.dead(p1);
@@ -139,19 +33,24 @@ describe('let in', () => {
       formation: { phase: 'formed', clusterId, founding },
     });
     expect(world.ended, 'the answer is on its way').toEqual(['listening']);
+    expect(await world.ask('join.state', null), 'it waits no more').toEqual({
+      phase: 'member',
+      clusterId,
+      incarnation: incarnationOf(2) + 1,
+    });
     await world.clock.advance(1000);
     expect(world.ended).toEqual(['listening', 'closed', 'member']);
   });
 
   test('for the first time there are no dead', async () => {
-    const world = await World.start();
+    const world = await JoinWorld.start();
     expect(await world.admit({ stay: 0, tombstones: [] })).toEqual({ type: 'admitted' });
     expect(world.identity.identity().incarnation).toBe(1);
     expect(world.dead()).toEqual([0, 0]);
   });
 
   test('the dead are durable before it counts as formed, and before it is said', async () => {
-    const world = await World.start({ automatic: false });
+    const world = await JoinWorld.start({ automatic: false });
     let answered: unknown;
     const asked = world.admit().then((answer) => (answered = answer));
     for (const expected of [
@@ -177,7 +76,7 @@ describe('let in', () => {
   });
 
   test('no id that was given out before ever comes into being there; the next one may', async () => {
-    const world = await World.start();
+    const world = await JoinWorld.start();
     await world.admit();
     const storage = await world.storage.crash({ automatic: true });
     for (const id of [1, 5]) expect(() => storage.foundGroup(p1, id as ReplicaId)).toThrow('dead here');
@@ -186,7 +85,7 @@ describe('let in', () => {
   });
 
   test('the dead of an admission that a crash broke off are not buried twice', async () => {
-    const world = await World.start();
+    const world = await JoinWorld.start();
     const buried: number[] = [];
     await world.storage.destroyGroup(p1, { replicaId: 7 as ReplicaId, configuration: Buffer.from('more') });
     const destroyGroup = world.storage.destroyGroup.bind(world.storage);
@@ -199,7 +98,7 @@ describe('let in', () => {
   });
 
   test('asked again, at once or later, it gives the same answer and does nothing twice', async () => {
-    const world = await World.start();
+    const world = await JoinWorld.start();
     const answers = await Promise.all([world.admit(), world.admit(), world.admit()]);
     answers.push(await world.admit());
     expect(answers).toEqual(Array(4).fill({ type: 'admitted' }));
@@ -210,7 +109,7 @@ describe('let in', () => {
 });
 
 describe('what is not for it is refused, and it goes on to wait', () => {
-  async function refused(world: World, asked: Promise<unknown>): Promise<unknown> {
+  async function refused(world: JoinWorld, asked: Promise<unknown>): Promise<unknown> {
     const answer = await asked;
     await world.clock.advance(1000);
     expect([world.durable, world.dead(), world.ended]).toEqual([[], [0, 0], ['listening']]);
@@ -218,7 +117,7 @@ describe('what is not for it is refused, and it goes on to wait', () => {
   }
 
   test('an admission of an earlier start', async () => {
-    const world = await World.start({ nonce: 'second' });
+    const world = await JoinWorld.start({ nonce: 'second' });
     expect(await refused(world, world.admit())).toEqual({
       type: 'refused',
       reason: 'meant for an earlier start of this node',
@@ -227,7 +126,7 @@ describe('what is not for it is refused, and it goes on to wait', () => {
   });
 
   test('a founders’ list that it can’t read', async () => {
-    const world = await World.start();
+    const world = await JoinWorld.start();
     expect(await refused(world, world.admit({ founding: '{}' }))).toEqual({
       type: 'refused',
       reason: expect.stringMatching(/^the founders' list can't be used: .+/) as string,
@@ -250,14 +149,14 @@ describe('what is not for it is refused, and it goes on to wait', () => {
     { ...encoded, tombstones: [{ partition: -1, configuration: Buffer.from([1, 0, 0, 0, 5, 0, 0]) }] },
   ];
   test.each(malformed)('%# what is malformed', async (payload) => {
-    const world = await World.start();
+    const world = await JoinWorld.start();
     const answer = await refused(world, world.ask('join.admit', payload));
     expect(answer).toEqual({ type: 'refused', reason: 'the admission is malformed' });
   });
 });
 
 test('a disk that fails ends the wait: nobody is told that it was let in', async () => {
-  const world = await World.start();
+  const world = await JoinWorld.start();
   world.broken = true;
   await expect(world.admit()).rejects.toThrow('the disk failed');
   await settle();

@@ -21,7 +21,7 @@ import {
   type JoinState,
   type Tombstone,
 } from './join-messages.ts';
-import { allPartitions, placementOf } from './placements.ts';
+import { allPartitions, placementOf, placementWithout } from './placements.ts';
 import { memberNodes } from '../partition-map.ts';
 import { incarnationOf, type MoveRecord, type NodeRecord, type Revised } from './records.ts';
 import type { MetadataState } from './state.ts';
@@ -42,13 +42,13 @@ export interface AdmissionPorts {
   readonly logger: Logger;
 }
 
-/** Who is there, and the revision of what was known of it before it was asked. */
+export type Applied = { readonly type: 'accepted' } | { readonly type: 'refused'; readonly detail: string };
+
+/** `revision`: of the node's record before the node was asked. Where that has changed since, what it said may be over: it was let in. */
 export interface Found {
   readonly state: JoinState;
   readonly revision: number;
 }
-
-export type Applied = { readonly type: 'accepted' } | { readonly type: 'refused'; readonly detail: string };
 
 function taken(nodeId: NodeId): string {
   return `the name ${nodeId} is taken by a node that is a member already`;
@@ -106,10 +106,7 @@ export class Admission {
     return taken(nodeId);
   }
 
-  /**
-   * The node is known by name from then on, and let in step by step. False when something was written of it since it was found: it
-   * may have been let in meanwhile, and what it said before would make it one that comes in anew.
-   */
+  /** The node is known by name from then on, and let in step by step. */
   async begin(node: NodeAddition, { state, revision }: Found, deadlineAt: number): Promise<boolean> {
     const { map, state: records, writer } = this.#ports;
     const { nodeId, http, peer, labels, weight } = node;
@@ -119,6 +116,7 @@ export class Admission {
     // Let in already, and only not written down as that yet: its stay is what it was told.
     if (isOnItsWay && (state.phase === 'member' || (known.record.nonce === nonce && known.record.peer === peer)))
       return true;
+    if ((known?.revision ?? 0) !== revision) return false;
     // A founder is written down only once something changes about it.
     const stayed = known?.record.stay ?? (map.node(nodeId) === undefined ? -1 : map.stayOf(nodeId));
     const stay = stayed + 1;
@@ -158,7 +156,7 @@ export class Admission {
 
   /** False while some partition is held by it; moves that leave it out are begun. */
   async #purged(nodeId: NodeId, deadlineAt: number): Promise<boolean> {
-    const { map, state, writer, clock, limits } = this.#ports;
+    const { map, state, writer, clock, limits, members } = this.#ports;
     const holding = allPartitions({ map }).filter((id) => {
       const isThere = map.partition(id)?.replicas.some((replica) => replica.nodeId === nodeId) ?? false;
       return isThere || state.moves.has(id);
@@ -169,7 +167,9 @@ export class Admission {
       if (!placement.includes(nodeId)) continue;
       // As many at a time as any moves: the others wait for a later step.
       if (move === undefined && state.moves.size >= limits.movesMax) continue;
-      const target = placement.filter((holder) => holder !== nodeId);
+      const view = move === undefined ? undefined : await members.view(id, deadlineAt);
+      if (view !== undefined && isUnanswered(view)) continue;
+      const target = placementWithout(nodeId, placement, view?.configuration);
       // Whoever held it alone has lost it: there is nothing to go on from.
       if (target.length === 0) return false;
       const record: MoveRecord = { partition: id, target, reason: 'purge', sinceMs: Math.floor(clock.wallMs()) };

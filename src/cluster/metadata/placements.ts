@@ -1,4 +1,5 @@
 /** What is to be where: from the map, the moves under way and who is there, to the moves that are still to be decided. Pure. */
+import type { Configuration } from '../../raft/types.ts';
 import type { NodeId, PartitionId } from '../../replica/ports.ts';
 import { planMoves, type Plan, type PlanNode } from '../planner.ts';
 import type { MapNode, PartitionMap } from '../partition-map.ts';
@@ -67,6 +68,21 @@ export function placementOf({ map, moves }: Pick<Cluster, 'map' | 'moves'>, id: 
   if (move !== undefined) return move.record.target;
   const partition = id === map.metadata.id ? map.metadata : map.partitions.find((one) => one.id === id);
   return partition?.replicas.map(({ nodeId }) => nodeId) ?? [];
+}
+
+/**
+ * A move's target without a node that has lost what it held. Whoever votes now and was to give up its place to that node keeps it: else the
+ * group would have one replica fewer for nothing. Nobody has to be waited for: all that are added are there.
+ */
+export function placementWithout(
+  nodeId: NodeId,
+  target: readonly NodeId[],
+  present: Pick<Configuration, 'voters' | 'hosts'> = { voters: [], hosts: new Map() },
+): readonly NodeId[] {
+  const left = target.filter((holder) => holder !== nodeId);
+  const voting = present.voters.map((replicaId) => present.hosts.get(replicaId) as NodeId);
+  const staying = voting.filter((holder) => holder !== nodeId && !target.includes(holder));
+  return [...left, ...staying.slice(0, target.length - left.length)];
 }
 
 /** A plan's changes by partition. */

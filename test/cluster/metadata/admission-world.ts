@@ -27,13 +27,10 @@ export class AdmissionWorld extends MetadataWorld {
     return 'refused' in found.outcome ? found.outcome.refused : found.outcome.state;
   }
 
-  /** `revision`: of what was known of it when it was found; by default, what is known now. */
-  async begin(
-    node: NodeAddition,
-    { state }: Joiner,
-    revision = this.state.nodes.get(node.nodeId)?.revision ?? 0,
-  ): Promise<boolean> {
-    return (await this.clock.until(this.admission.begin(node, { state, revision }, Infinity), 5000)).outcome;
+  async begin(node: NodeAddition, joiner: Joiner): Promise<boolean> {
+    const revision = this.state.nodes.get(node.nodeId)?.revision ?? 0;
+    return (await this.clock.until(this.admission.begin(node, { state: joiner.state, revision }, Infinity), 5000))
+      .outcome;
   }
 
   async step(): Promise<void> {

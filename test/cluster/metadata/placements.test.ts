@@ -6,6 +6,7 @@ import {
   placementOf,
   planFor,
   refusalToRemove,
+  placementWithout,
   summaryOf,
   targetsOf,
   type Cluster,
@@ -16,7 +17,8 @@ import type { NodeStanding } from '../../../src/cluster/metadata/records.ts';
 import { buildPartitionMap } from '../../../src/cluster/partition-map.ts';
 import type { NodeId, PartitionId } from '../../../src/replica/ports.ts';
 import { bootstrap } from '../founders.ts';
-import { id, moveRecord, nodeRecord, ofNodes, ofPartitions, partitionRecord } from './samples.ts';
+import { viewOf } from './move-world.ts';
+import { id, moveRecord, names, nodeRecord, ofNodes, ofPartitions, partitionRecord } from './samples.ts';
 
 interface Parts {
   /** Of n1, n2, …; all are up when left out. */
@@ -220,5 +222,22 @@ describe('a node may be let go', () => {
   test('a partition under way is where it goes', () => {
     const moving = { down: ['n4', 'n5'], moves: { 2: ['n1', 'n4', 'n5'] } };
     expect(refusal(cluster({}, moving))).toMatch('partition 2 has no majority now');
+  });
+});
+
+describe('a target without a node that has lost what it held', () => {
+  const { configuration } = viewOf({ voters: { 1: 'n1', 2: 'n2', 3: 'n3' }, learners: { 4: 'n4' } });
+
+  test('is one smaller where nothing moves', () => {
+    expect(placementWithout('n3' as NodeId, names('n1', 'n2', 'n3'))).toEqual(['n1', 'n2']);
+  });
+
+  test('keeps whoever was to give up its place to it', () => {
+    expect(placementWithout('n4' as NodeId, names('n1', 'n2', 'n4'), configuration)).toEqual(['n1', 'n2', 'n3']);
+  });
+
+  test('keeps nobody who was to go for another, nor the node itself', () => {
+    expect(placementWithout('n4' as NodeId, names('n1', 'n4', 'n5'), configuration)).toEqual(['n1', 'n5', 'n2']);
+    expect(placementWithout('n3' as NodeId, names('n1', 'n2', 'n3'), configuration)).toEqual(['n1', 'n2']);
   });
 });
