@@ -116,6 +116,7 @@ class Tally implements Campaign {
     destructions: 0,
     returns: 0,
     memberChanges: 0,
+    emptied: 0,
   };
   starts = 0;
   inDoubt = 0;
@@ -164,5 +165,6 @@ function added(one: Happened, other: Happened): Happened {
     destructions: one.destructions + other.destructions,
     returns: one.returns + other.returns,
     memberChanges: one.memberChanges + other.memberChanges,
+    emptied: one.emptied + other.emptied,
   };
 }

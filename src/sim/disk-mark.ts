@@ -45,6 +45,13 @@ export class DiskMark {
     this.#written = [];
   }
 
+  /** The file is gone. */
+  empty(): void {
+    this.#slots = [undefined, undefined];
+    this.#onDisk = this.#slots;
+    this.#written = [];
+  }
+
   #write(mark: Mark): void {
     this.#slots = withWritten(this.#slots, [mark]);
     this.#written.push(mark);

@@ -118,6 +118,12 @@ export class DiskRecords {
     this.#folded = batches;
   }
 
+  /** As a new database. */
+  empty(): void {
+    this.cached = undefined;
+    this.restore({ records: new Map(), batches: 0 });
+  }
+
   #set(key: string, value: Buffer | undefined): void {
     if (value === undefined) this.#records.delete(key);
     else this.#records.set(key, value);

@@ -7,6 +7,7 @@
  * - A power cut: what was fsynced is there. HIGHWATER may be older, torn or missing.
  * - A batch that fails is on disk or not, and whatever the handle acknowledges after it is not.
  * - Damage while the node is down (`damage`), of kinds that opening or reading is certain to find, or that lose nothing.
+ * - All is gone while the node is down (`empty`).
  *
  * What it never does, because nothing could find it:
  * - Take acknowledged batches off the end of the log when HIGHWATER, after a power cut, does not know of them.
@@ -61,6 +62,7 @@ export type DiskEvent =
   /** `log`, `state`: batches on disk afterwards. */
   | { readonly type: 'kill'; readonly log: number; readonly state: number }
   | { readonly type: 'powerCut'; readonly log: number; readonly state: number; readonly mark: number }
+  | { readonly type: 'emptied' }
   | { readonly type: 'damage'; readonly kind: DamageKind; readonly lost: string };
 
 /** What one start of the node works with. */
@@ -190,6 +192,21 @@ export class SimDisk {
     });
     if (lost !== undefined) this.#tell({ type: 'damage', kind, lost });
     return lost;
+  }
+
+  /** While the node is down: its directory is emptied, or the disk replaced by another one. */
+  empty(): void {
+    assert(!this.#isOpen(), 'a disk is emptied while its node is down');
+    for (const records of Object.values(this.#records)) records.empty();
+    this.#mark.empty();
+    this.#identity = newIdentity;
+    this.#copies = undefined;
+    this.#tell({ type: 'emptied' });
+  }
+
+  /** Whether the directory knows of no cluster. */
+  isUnformed(): boolean {
+    return this.#identity.formation.phase === 'unformed';
   }
 
   #open(records: DiskRecords, deliver: (event: () => void) => void): DiskDatabase {

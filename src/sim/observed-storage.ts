@@ -1,8 +1,17 @@
+import { decodeRecord, metadataPartition } from '../cluster/metadata/records.ts';
+import type { StateWrite } from '../kv/types.ts';
 import { noReplica } from '../raft/types.ts';
 import type { NodeId, PartitionId, ReplicaDescriptor, Storage } from '../replica/ports.ts';
-import type { ReplicaKey } from './raft-judge.ts';
+import type { RaftJudge, ReplicaKey } from './raft-judge.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
+
+/** What the directory says of a group. */
+function judgeRecord(judge: RaftJudge, write: StateWrite): void {
+  if (write.type !== 'put') return;
+  const decoded = decodeRecord(write.key, write.record.value);
+  if (decoded?.type === 'partition') judge.listed(decoded.record.id, decoded.record.replicas);
+}
 
 /** Which replica of each partition lives on a node, by the map and, once that is open, by its storage. */
 export type ReplicaKeys = Map<PartitionId, ReplicaKey>;
@@ -93,6 +102,7 @@ export function observedStorage(
     },
     stageState: (partition, writes, machineState, configuration) => {
       judge.staged(keyOf(partition), writes, machineState, configuration);
+      if (partition === metadataPartition) for (const write of writes) judgeRecord(judge, write);
       storage.stageState(partition, writes, machineState, configuration);
     },
     durableAppliedIndex: (partition) => storage.durableAppliedIndex(partition),

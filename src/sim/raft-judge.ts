@@ -41,6 +41,8 @@
  * - `told removed falsely`, `destroyed too early`: only behind a committed configuration that leaves the replica out.
  * - `transfer to a lagging target` (thesis 3.10): TimeoutNow goes to a voter that holds the leader's whole log durably.
  * - `quiesce`: a group falls silent once all is committed and all members hold it durably.
+ * - `redundancy`: no change leaves fewer voters that have their disks than there were, or than is asked for.
+ * - `directory`: what is recorded as a group's members was committed in it before, as a whole change.
  *
  * A replica comes into being with its first `started`, on any node, under an id above all that were given before.
  */
@@ -57,6 +59,7 @@ import type { NodeId, PartitionId, ReplicaDescriptor } from '../replica/ports.ts
 import { checkDestroyed, checkSpokenForDead } from './judge/change-rules.ts';
 import { named, type KnownEntry } from './judge/entries.ts';
 import { takeForCommitted } from './judge/leadership.ts';
+import { bearsLoss, checkListed } from './judge/lost-disks.ts';
 import { judgeClaims, judgeMessage } from './judge/messages.ts';
 import { PartitionRecord } from './judge/partition-record.ts';
 import type { JudgedWrite, ReplicaRecord } from './judge/replica-record.ts';
@@ -103,6 +106,7 @@ export class RaftJudge {
   /** Hears of a new leader as it speaks for the first time. */
   onElected: (partition: PartitionId) => void = () => undefined;
   readonly #founders: (partition: PartitionId) => readonly ReplicaDescriptor[];
+  readonly #wholeVotersMin: number;
   readonly #partitions = new Map<PartitionId, PartitionRecord>();
   readonly #tally = {
     elections: 0,
@@ -116,9 +120,10 @@ export class RaftJudge {
     returns: 0,
   };
 
-  /** `founders` make the configuration that a partition begins with. */
-  constructor(founders: (partition: PartitionId) => readonly ReplicaDescriptor[]) {
+  /** `founders` make the configuration that a partition begins with. No change leaves fewer whole voters than `wholeVotersMin`, or than there were. */
+  constructor(founders: (partition: PartitionId) => readonly ReplicaDescriptor[], wholeVotersMin = 0) {
     this.#founders = founders;
+    this.#wholeVotersMin = wholeVotersMin;
   }
 
   get counts(): JudgeCounts {
@@ -175,6 +180,23 @@ export class RaftJudge {
   gone(key: ReplicaKey): void {
     const replica = recordOf(this.#partition(key.partition), key);
     replica.gone = true;
+  }
+
+  /** The node's disk is gone. To the rules its replicas are as if they were down for good: what they held was held, and none of them ever starts again. */
+  emptied(nodeId: NodeId): void {
+    for (const { roster } of this.#partitions.values()) {
+      for (const replica of roster.all()) if (replica.nodeId === nodeId) replica.gone = true;
+    }
+  }
+
+  /** Whether every group would keep a majority of whole replicas without that node's disk, whatever becomes of changes that are under way. */
+  bearsLossOf(nodeId: NodeId): boolean {
+    return [...this.#partitions.values()].every((partition) => bearsLoss(partition, nodeId));
+  }
+
+  /** A record of the directory was applied, by which these are a group's voters: the group has to have them, for good. */
+  listed(id: PartitionId, replicas: readonly ReplicaDescriptor[]): void {
+    checkListed(this.#partition(id), replicas);
   }
 
   /** A node speaks in the name of a replica that does not live there. */
@@ -286,7 +308,10 @@ export class RaftJudge {
   #partition(id: PartitionId): PartitionRecord {
     let partition = this.#partitions.get(id);
     if (partition === undefined) {
-      partition = new PartitionRecord(id, this.#founders(id), this.#tally);
+      partition = new PartitionRecord(id, this.#founders(id), {
+        tally: this.#tally,
+        wholeVotersMin: this.#wholeVotersMin,
+      });
       this.#partitions.set(id, partition);
     }
     return partition;

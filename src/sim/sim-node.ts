@@ -5,7 +5,13 @@
 import { silentLogger } from '../logger.ts';
 import { assert } from '../assert.ts';
 import type { KvOutcome, KvRequest, NodeFacade, PartitionDescriptor, RequestOptions } from '../cluster/types.ts';
-import { composeNode, type ComposedNode, type NodeTransport, type TransportBinding } from '../node/composition.ts';
+import {
+  composeNode,
+  EmptiedDirectory,
+  type ComposedNode,
+  type NodeTransport,
+  type TransportBinding,
+} from '../node/composition.ts';
 import { awaitAdmission } from '../node/join-phase.ts';
 import type { NodeId, PartitionId, Storage, TransportHandlers } from '../replica/ports.ts';
 import type { Replica } from '../replica/replica.ts';
@@ -67,6 +73,8 @@ export class SimNode {
     settled: true,
     requests: 0,
   };
+  /** Its directory was emptied, perhaps more than once. */
+  #emptied = false;
   #paused = false;
   #pauses = 0;
   #backlog: (() => void)[] = [];
@@ -127,7 +135,8 @@ export class SimNode {
     return this.facade()?.locate(key).leader === this.nodeId;
   }
 
-  start(): void {
+  /** `joins`: it waits to be let in, if it knows of no cluster. */
+  start(joins = this.#options.joins): void {
     if (this.#state !== 'down') return;
     this.#state = 'starting';
     this.starts += 1;
@@ -143,7 +152,7 @@ export class SimNode {
     this.#start = start;
     this.#note('starts');
     this.#options.world.scheduler.promisesMove();
-    this.#open(start).catch((error: unknown) => {
+    this.#open(start, joins).catch((error: unknown) => {
       if (!start.over) this.#failed(start, error);
     });
   }
@@ -184,6 +193,15 @@ export class SimNode {
     this.disk.cutPower();
   }
 
+  /** It dies, and all that it had stored is gone. */
+  empty(): void {
+    this.kill();
+    this.disk.empty();
+    this.#emptied = true;
+    this.#options.world.judge.emptied(this.nodeId);
+    this.#note('has lost all that it had stored');
+  }
+
   pause(): void {
     if (this.#state === 'up' || this.#state === 'starting') {
       this.#paused = true;
@@ -208,9 +226,9 @@ export class SimNode {
     for (const event of backlog) event();
   }
 
-  async #open(start: Start): Promise<void> {
-    const { world, nodeId, number, random, damageExpected } = this.#options;
-    const { scheduler, network, judge, config } = world;
+  async #open(start: Start, joins: boolean): Promise<void> {
+    const { world, nodeId, number, random } = this.#options;
+    const { scheduler, network, config } = world;
     const guarded = (event: () => void): void => this.#guarded(start, event);
     const ended = (): boolean => start.over;
     const clock = new SimClock(scheduler, this.clock, guarded);
@@ -227,6 +245,9 @@ export class SimNode {
       onFailure,
     });
     if (ended()) return;
+    const isUnformed = identity.identity().formation.phase === 'unformed';
+    // A node that waits to be let in hosts nothing.
+    this.#keys = new Map();
     const startTransport = (binding: TransportBinding): Promise<NodeTransport> =>
       Promise.resolve(
         this.#observed(
@@ -239,16 +260,13 @@ export class SimNode {
           }),
         ),
       );
-    if (this.#options.joins && identity.identity().formation.phase === 'unformed') {
+    if (joins && isUnformed) {
       const onListening = (): void => this.#note('waits to be let in');
       await awaitAdmission({ config, identity, storage, startTransport, clock, logger: silentLogger, onListening });
       if (ended()) return;
     }
     // Whoever came into being and was not stored yet never was, and a founder that comes with nothing was told that its replicas are dead.
-    this.#keys = replicaKeys(nodeId, allGroups(world.map), storage);
-    for (const [partition, key] of this.#keys) {
-      judge.started(key, { ...storage.group(partition), log: storage.log(partition) }, damageExpected());
-    }
+    this.#startReplicas(storage);
     const node = await composeNode({
       config: { ...config, nodeId },
       logger: silentLogger,
@@ -270,6 +288,15 @@ export class SimNode {
     });
     this.#state = 'up';
     this.#note('is up');
+  }
+
+  /** Whoever came into being and was not stored yet never was. */
+  #startReplicas(storage: Storage): void {
+    const { world, nodeId, damageExpected } = this.#options;
+    this.#keys = replicaKeys(nodeId, allGroups(world.map), storage);
+    for (const [partition, key] of this.#keys) {
+      world.judge.started(key, { ...storage.group(partition), log: storage.log(partition) }, damageExpected());
+    }
   }
 
   #observed(transport: NodeTransport): NodeTransport {
@@ -354,6 +381,12 @@ export class SimNode {
       this.#end(`is in doubt: ${error.message}`);
       this.disk.kill();
       this.#state = 'in_doubt';
+      return;
+    }
+    if (error instanceof EmptiedDirectory && this.#emptied) {
+      this.#end(`stops: ${error.message}`);
+      this.disk.kill();
+      world.scheduler.after(turnMs, () => this.start(true));
       return;
     }
     if (isDiskError(error)) {

@@ -8,6 +8,7 @@ import type { Operation } from '../history/types.ts';
 import type { NodeId, PartitionId } from '../replica/ports.ts';
 import { ClusterChanges } from './cluster-changes.ts';
 import { SimDisk } from './disk.ts';
+import { EmptiedNodes } from './emptied-nodes.ts';
 import { FaultInjector } from './fault-injector.ts';
 import { livenessBoundMs, livenessMs } from './liveness-bound.ts';
 import { LogClockJudge } from './log-clock-judge.ts';
@@ -66,6 +67,8 @@ export interface Happened {
   readonly destructions: number;
   readonly returns: number;
   readonly memberChanges: number;
+  /** Nodes that lost all that they had stored. */
+  readonly emptied: number;
 }
 
 /** Of a removed replica, on the disk of a node. */
@@ -109,7 +112,8 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   const violated = (error: unknown): void => {
     violation ??= Violation.of(error);
   };
-  const judge = new RaftJudge((partition) => members.get(partition) ?? []);
+  const isElastic = swarm.clusterChangeEveryMs > 0;
+  const judge = new RaftJudge((partition) => members.get(partition) ?? [], isElastic ? swarm.replicationFactor : 0);
   const keyIn = keysByPartition(map);
   const installing = (nodeId: NodeId): void => injector.installing(nodeId);
   const world: World = { seed, config, map, scheduler, network, judge, trace, keyIn, installing, violated };
@@ -170,6 +174,12 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     everyMs: swarm.clusterChangeEveryMs,
     replicationFactor: swarm.replicationFactor,
   });
+  const emptied = new EmptiedNodes({
+    world,
+    random: new Random(seed, 'emptied'),
+    nodes,
+    everyMs: swarm.emptyEveryMs,
+  });
   judge.onElected = (partition) => changes.elected(partition);
   const transactions = new TransactionJudge();
   const restarted = (): boolean => nodes.some(({ starts }) => starts > 1);
@@ -206,11 +216,13 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     workload.start();
     changes.start();
     clusterChanges.start();
+    emptied.start();
     injector.start(swarm.seconds * 1000);
     await run(swarm.seconds * 1000);
     workload.stop();
     changes.stop();
     clusterChanges.stop();
+    emptied.stop();
     injector.heal();
     if (!stopped()) await checkLiveness();
     if (!stopped()) await settleCluster();
@@ -226,11 +238,13 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
 
   function liveMs(): number {
     const { tickMs, electionTicksMax } = config.raft;
+    const away = nodes.filter((node) => node.state() === 'in_doubt').length + emptied.outside().length;
     return livenessBoundMs({
       quality: swarm.quality,
-      votersMin: swarm.replicationFactor,
+      // A group that is rid of an emptied node, and has nobody in its place yet, has one less.
+      votersMin: swarm.replicationFactor - (emptied.count > 0 ? 1 : 0),
       votersMax: nodes.length,
-      away: nodes.filter((node) => node.state() === 'in_doubt').length,
+      away,
       electionTimeoutMs: tickMs * electionTicksMax,
     });
   }
@@ -291,14 +305,16 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
 
   /** Nodes that were let in have their share, those that were asked to go have gone, and the directory is right. */
   async function settleCluster(): Promise<void> {
-    if (swarm.clusterChangeEveryMs === 0) return;
+    if (!isElastic) return;
     // What holds it up may be one that waits for a transfer, which shares its rate with another, and may have to be sent twice.
     const stuckMs = settledWithinMs + 4 * slowestTransferMs();
     const endsAt = scheduler.now() + settledWithinMs + nodes.length * (map.partitions.length + 1) * stuckMs;
     let last = { left: '', sinceMs: scheduler.now() };
     for (;;) {
       const answers: (string | undefined)[] = [];
-      clusterChanges.unsettled().then((found) => void answers.push(found), violated);
+      const [outside] = emptied.outside();
+      if (outside !== undefined) answers.push(`${outside} was emptied, and is not let in again`);
+      else clusterChanges.unsettled().then((found) => void answers.push(found), violated);
       // A node that stops answers nobody: it may be the one that was asked, which has just been let go.
       for (let waitedMs = 0; answers.length === 0 && waitedMs < unsettledMsMax && !stopped(); waitedMs += 50)
         await run(50);
@@ -425,7 +441,11 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
       unknown: count('unknown'),
       failed: count('failed'),
       elections: judge.counts.elections,
-      happened: { ...pickHappened(judge.counts), memberChanges: changes.count + clusterChanges.count },
+      happened: {
+        ...pickHappened(judge.counts),
+        memberChanges: changes.count + clusterChanges.count,
+        emptied: emptied.count,
+      },
       entries: judge.counts.committed,
       starts: nodes.reduce((sum, node) => sum + node.starts, 0),
       inDoubt: nodes.filter((node) => node.state() === 'in_doubt').length,
@@ -443,7 +463,7 @@ function pickHappened({
   silences,
   destructions,
   returns,
-}: JudgeCounts): Omit<Happened, 'memberChanges'> {
+}: JudgeCounts): Omit<Happened, 'memberChanges' | 'emptied'> {
   return { installs, compactions, transfers, silences, destructions, returns };
 }
 

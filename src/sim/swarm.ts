@@ -69,6 +69,8 @@ export interface Swarm {
   readonly reserve: number;
   /** Between two changes of the cluster on average, ms; 0 for none. Then groups change their members by moves alone. */
   readonly clusterChangeEveryMs: number;
+  /** Between two attempts to empty a node's disk on average, ms; 0 for none. */
+  readonly emptyEveryMs: number;
   /** Of the operations: how many of them are or have what. */
   readonly data: DataShares;
   readonly seconds: number;
@@ -141,6 +143,7 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
     memberChangeEveryMs: random.chance(0.8) ? random.magnitude(200, 5000) : 0,
     reserve: 0,
     clusterChangeEveryMs: 0,
+    emptyEveryMs: 0,
     data: drawData(random),
     seconds: 60,
     ...(elastic ? drawElastic(random) : {}),
@@ -149,14 +152,20 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
 }
 
 /**
- * A cluster that grows and shrinks. Few partitions and quick transfers, so that moves come to their ends; and no damaged disks, as a group that
+ * A cluster that grows and shrinks, and whose nodes may lose all that they have. Few partitions and quick transfers, so that moves come to their ends; and no damaged disks, as a group that
  * moved may have several of its replicas on them.
  */
 function drawElastic(
   random: Random,
 ): Pick<
   Swarm,
-  'partitions' | 'reserve' | 'clusterChangeEveryMs' | 'memberChangeEveryMs' | 'snapshotBytesPerSecondMax' | 'faults'
+  | 'partitions'
+  | 'reserve'
+  | 'clusterChangeEveryMs'
+  | 'memberChangeEveryMs'
+  | 'snapshotBytesPerSecondMax'
+  | 'faults'
+  | 'emptyEveryMs'
 > {
   return {
     partitions: random.whole(1, 8),
@@ -165,6 +174,7 @@ function drawElastic(
     memberChangeEveryMs: 0,
     snapshotBytesPerSecondMax: Math.floor(random.magnitude(64 * 1024, 1024 * 1024)),
     faults: drawFaults(random).filter((kind) => kind !== 'damage'),
+    emptyEveryMs: random.chance(0.7) ? random.magnitude(3000, 30_000) : 0,
   };
 }
 

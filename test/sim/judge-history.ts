@@ -55,9 +55,9 @@ export class JudgeHistory {
   /** Of those that do not live where their id says. */
   readonly #nodes = new Map<number, NodeId>();
 
-  constructor(replicas = 3) {
+  constructor(replicas = 3, wholeVotersMin = 0) {
     const members = Array.from({ length: replicas }, (_, i) => keyOf(i + 1));
-    this.judge = new RaftJudge(() => members);
+    this.judge = new RaftJudge(() => members, wholeVotersMin);
     for (const { replicaId } of members) this.restart(replicaId, {});
   }
 

@@ -59,6 +59,11 @@ export class KnownConfiguration {
     return this.#outgoing.length === 0 ? incoming : Math.min(incoming, majorityValue(this.#outgoing, reached));
   }
 
+  /** Voters, but for outgoing ones, that have not lost their disks, or have come behind `before`: of newcomers it may not be known yet. */
+  wholeVoters(before: KnownConfiguration = this): number {
+    return this.#voters.filter((voter) => !voter.gone || !before.isVoter(voter)).length;
+  }
+
   get isJoint(): boolean {
     return this.#outgoing.length > 0;
   }

@@ -49,11 +49,15 @@ export class PartitionRecord {
   /** By index. */
   readonly #committed: Commitment[] = [{ entry: beforeFirst, term: 0 }];
 
-  constructor(id: PartitionId, founders: readonly ReplicaDescriptor[], tally: Tally) {
+  constructor(
+    id: PartitionId,
+    founders: readonly ReplicaDescriptor[],
+    { tally, wholeVotersMin }: { readonly tally: Tally; readonly wholeVotersMin: number },
+  ) {
     this.id = id;
     this.tally = tally;
     this.steps = new AppliedSteps(id);
-    this.roster = new Roster(id, founders);
+    this.roster = new Roster(id, founders, wholeVotersMin);
     this.entries = new EntryTable(id, (entry, previous, node) => this.roster.configured(entry, previous, node));
   }
 

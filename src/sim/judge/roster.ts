@@ -11,12 +11,14 @@ import { ReplicaRecord } from './replica-record.ts';
 export class Roster {
   readonly #partition: PartitionId;
   readonly #founding: KnownConfiguration;
+  readonly #wholeVotersMin: number;
   readonly #replicas = new Map<ReplicaId, ReplicaRecord>();
   /** The highest one that any configuration ever gave out, rolled back or not. */
   #replicaIdMax: number;
 
-  constructor(partition: PartitionId, founders: readonly ReplicaDescriptor[]) {
+  constructor(partition: PartitionId, founders: readonly ReplicaDescriptor[], wholeVotersMin: number) {
     this.#partition = partition;
+    this.#wholeVotersMin = wholeVotersMin;
     for (const { replicaId, nodeId } of founders) {
       const replica = this.#named(replicaId);
       replica.nodeId = nodeId;
@@ -26,6 +28,11 @@ export class Roster {
     const at = { index: 0 as LogIndex, term: 0 as Term, body: undefined, previous: undefined };
     this.#founding = new KnownConfiguration({ ...at, content }, (replicaId) => this.#named(replicaId));
     this.#replicaIdMax = content.replicaIdMax;
+  }
+
+  /** All that have come into being or that a configuration names. */
+  all(): Iterable<ReplicaRecord> {
+    return this.#replicas.values();
   }
 
   /** In force in a log that ends with `entry`. */
@@ -75,7 +82,17 @@ export class Roster {
     }
     this.#replicaIdMax = Math.max(this.#replicaIdMax, content.replicaIdMax);
     const at = { index, term, body, previous: before };
-    return new KnownConfiguration({ ...at, content }, (replicaId) => this.#named(replicaId));
+    const configuration = new KnownConfiguration({ ...at, content }, (replicaId) => this.#named(replicaId));
+    this.#checkRedundancy(before, configuration);
+    return configuration;
+  }
+
+  /** Whoever moves replicas lets none go before another is there in its place, but for those that have lost their disk. */
+  #checkRedundancy(before: KnownConfiguration, configuration: KnownConfiguration): void {
+    const whole = configuration.wholeVoters(before);
+    if (whole >= Math.min(this.#wholeVotersMin, before.wholeVoters())) return;
+    const what = `${named(configuration)} leaves ${whole} voters that have their disks: ${configuration.spelled}`;
+    this.#fail('redundancy', `${what}, after ${before.spelled}`);
   }
 
   #decoded(body: Uint8Array, what: string): Configuration {
