@@ -25,7 +25,7 @@ export const rooms = {
     types: ['replica/ports'],
     packages: ['node:', '@msgpack/msgpack'],
   },
-  cluster: { values: ['raft', 'kv', 'replica', ...shared], packages: ['node:'] },
+  cluster: { values: ['raft', 'kv', 'replica', 'planted', ...shared], packages: ['node:'] },
   node: {
     values: ['raft', 'kv', 'replica', 'storage', 'transport', 'cluster', 'planted', ...shared],
     packages: ['node:'],

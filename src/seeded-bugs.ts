@@ -40,6 +40,17 @@ export const bugDescriptions = {
     'A piece of a range names the key that it has no more room for as the one behind which the next piece begins: that key is passed over.',
   'dead-id-founded-again':
     'At a start a node founds the replica that the partition map places there, though it was removed and destroyed: without its votes, it votes again.',
+  'emptied-let-in-unpurged':
+    'A node that comes back with an emptied directory is let in like a new one, while its old replicas are still members: without their votes, they vote again.',
+  'emptied-not-buried':
+    'A node that comes back with an emptied directory is not told which replica ids are dead there: it founds its old replicas again.',
+  'destroyed-without-tombstone': "A removed replica's data are destroyed, and nothing is written down that says so.",
+  'directory-before-group':
+    'The directory names the new members of a partition while the group is still changing them: a change that is lost leaves it wrong for good.',
+  'source-leaves-first':
+    'A move takes the replica that is to go out of its group before the one that is to come is there.',
+  'retired-before-empty':
+    'A drained node is no member any more as soon as no group has it, though it does not know that yet: what it stores stays.',
   'dedup-by-node':
     'The results kept for repeats belong to the node that leads: a repeat through the next leader is done a second time.',
   'dedup-not-in-snapshot': 'A snapshot leaves out the results that are kept for repeats.',

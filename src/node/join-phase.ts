@@ -14,6 +14,7 @@ import {
   type JoinState,
 } from '../cluster/metadata/join-messages.ts';
 import { encodeMapChange, incarnationOf } from '../cluster/metadata/records.ts';
+import { planted } from '../planted.ts';
 import { encodeConfiguration } from '../raft/configuration.ts';
 import type { Clock, IdentityStore, Storage } from '../replica/ports.ts';
 import type { NodeTransport, TransportBinding } from './composition.ts';
@@ -118,7 +119,7 @@ async function admit({ identity, storage, logger }: JoinPhaseOptions, payload: u
 async function bury(storage: JoinPhaseOptions['storage'], { tombstones }: Admission): Promise<void> {
   for (const { partition, configuration } of tombstones) {
     const { replicaIdMax: replicaId } = configuration;
-    if (storage.dead(partition).through >= replicaId) continue;
+    if (storage.dead(partition).through >= replicaId || planted('emptied-not-buried')) continue;
     await storage.destroyGroup(partition, { replicaId, configuration: encodeConfiguration(configuration) });
   }
 }

@@ -11,6 +11,7 @@
  * The tombstone stays for ever, and so does that machine state. Each is the first of its group's keys, so that whoever asks for
  * the group's first record finds it there and walks over nothing that was deleted behind it.
  */
+import { planted } from '../planted.ts';
 import type { LogIndex, ReplicaId } from '../raft/types.ts';
 import type { DeadReplicas, PartitionId } from '../replica/ports.ts';
 import { noReplica } from '../raft/types.ts';
@@ -56,7 +57,7 @@ export async function destroy(
       for (const kind of [RecordKind.hardState, RecordKind.logStart, RecordKind.replica]) {
         batch.delete(groupKey(partition, kind));
       }
-      return putRecord(batch, encodeDead(scratch, partition, left));
+      return planted('destroyed-without-tombstone') ? 0 : putRecord(batch, encodeDead(scratch, partition, left));
     },
   });
   if (left !== undefined) await destroyRemains(options, left);

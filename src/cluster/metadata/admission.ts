@@ -9,6 +9,7 @@
  */
 import type { Logger } from '../../logger.ts';
 import type { PlacementConfig } from '../../config.ts';
+import { planted } from '../../planted.ts';
 import type { Clock, NodeId, Transport } from '../../replica/ports.ts';
 import type { GroupMembers } from '../group-members.ts';
 import { isUnanswered } from '../leader-questions.ts';
@@ -136,7 +137,8 @@ export class Admission {
     const { record } = node;
     const { nodeId, stay } = record;
     const deadlineAt = clock.monotonicMs() + limits.stepTimeoutMs;
-    if (stay > 0 && !(await this.#purged(nodeId, deadlineAt))) return;
+    const wasHere = stay > 0 && !planted('emptied-let-in-unpurged');
+    if (wasHere && !(await this.#purged(nodeId, deadlineAt))) return;
     // Nobody waits here: moves of others are stepped behind this.
     if (!transport.connected(nodeId)) return;
     const state = await this.#stateOf(nodeId, deadlineAt);
@@ -148,7 +150,7 @@ export class Admission {
       return;
     }
     if (state.nonce !== record.nonce) return this.#renew(node, state.nonce, deadlineAt);
-    const tombstones = stay === 0 ? [] : await this.#tombstones(nodeId, deadlineAt);
+    const tombstones = wasHere ? await this.#tombstones(nodeId, deadlineAt) : [];
     if (tombstones === undefined || !(await this.#admit(record, tombstones, deadlineAt))) return;
     logger.info({ nodeId, stay }, 'a node was let in');
     await this.#letIn(node, deadlineAt);

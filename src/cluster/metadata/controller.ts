@@ -7,6 +7,7 @@
  */
 import type { Logger } from '../../logger.ts';
 import type { Config } from '../../config.ts';
+import { planted } from '../../planted.ts';
 import type { NodeId, PartitionId, Transport } from '../../replica/ports.ts';
 import { evenerLeaders } from '../planner-leaders.ts';
 import type { StatusReports } from '../status.ts';
@@ -278,7 +279,7 @@ export class Controller {
     const cluster = this.#cluster();
     for (const { record, revision } of empty) {
       const { nodeId } = record;
-      const isDone = reports.get(nodeId)?.length === 0 || cluster.isLost(nodeId);
+      const isDone = reports.get(nodeId)?.length === 0 || cluster.isLost(nodeId) || planted('retired-before-empty');
       if (!isDone) continue;
       const removed: NodeRecord = { ...record, standing: 'removed' };
       await writer.write([{ type: 'put', record: { type: 'node', record: removed }, revision }], deadlineAt);

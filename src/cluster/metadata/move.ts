@@ -6,6 +6,7 @@
  * In order: members that are to come are added as learners; once all of them have what the voters have, the voters change, in one
  * joint change for all that come and go; learners that are not to be there (of a move that was given up for another) go.
  */
+import { planted } from '../../planted.ts';
 import type { Configuration, ConfigurationChange, ReplicaId } from '../../raft/types.ts';
 import type { NodeId } from '../../replica/ports.ts';
 import type { GroupView } from '../group-members.ts';
@@ -30,7 +31,10 @@ export type NextStep =
 
 export function nextStep(view: GroupView, target: readonly NodeId[], limits: StepLimits): NextStep {
   const { configuration, committed } = view;
-  if (configuration.votersOutgoing.length > 0) return waits('leave', 'the change of voters is being committed');
+  if (configuration.votersOutgoing.length > 0) {
+    if (planted('directory-before-group')) return { type: 'done' };
+    return waits('leave', 'the change of voters is being committed');
+  }
   const voters = hostsOf(configuration, configuration.voters);
   const learners = hostsOf(configuration, configuration.learners);
   // Without learners it is one that left members out.
@@ -39,11 +43,12 @@ export function nextStep(view: GroupView, target: readonly NodeId[], limits: Ste
   const stray = [...learners].find(([, host]) => !target.includes(host));
   if (stray !== undefined) return changes('leave', { type: 'removeLearner', replicaId: stray[0] });
   const present = new Set([...voters.values(), ...learners.values()]);
+  const staying = [...voters].filter(([, host]) => target.includes(host)).map(([id]) => id);
   const missing = target.find((nodeId) => !present.has(nodeId));
-  if (missing !== undefined) return changes('learner', { type: 'addLearner', host: missing });
+  const isFirst = staying.length === voters.size || !planted('source-leaves-first');
+  if (missing !== undefined && isFirst) return changes('learner', { type: 'addLearner', host: missing });
   const behind = furthestBehind(view, [...learners.keys()], limits);
   if (behind !== undefined) return behind;
-  const staying = [...voters].filter(([, host]) => target.includes(host)).map(([id]) => id);
   const next = [...staying, ...learners.keys()];
   if (learners.size > 0 || staying.length < voters.size)
     return changes('voters', { type: 'changeVoters', voters: next });
