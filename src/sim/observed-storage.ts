@@ -6,11 +6,12 @@ import type { RaftJudge, ReplicaKey } from './raft-judge.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
 
-/** What the directory says of a group. */
-function judgeRecord(judge: RaftJudge, write: StateWrite): void {
+/** What the directory says of a group, or of a node. */
+function judgeRecord(judge: RaftJudge, write: StateWrite, index: number): void {
   if (write.type !== 'put') return;
   const decoded = decodeRecord(write.key, write.record.value);
   if (decoded?.type === 'partition') judge.listed(decoded.record.id, decoded.record.replicas);
+  if (decoded?.type === 'node' && decoded.record.standing === 'removed') judge.retired(decoded.record.nodeId, index);
 }
 
 /** Which replica of each partition lives on a node, by the map and, once that is open, by its storage. */
@@ -102,7 +103,8 @@ export function observedStorage(
     },
     stageState: (partition, writes, machineState, configuration) => {
       judge.staged(keyOf(partition), writes, machineState, configuration);
-      if (partition === metadataPartition) for (const write of writes) judgeRecord(judge, write);
+      if (partition === metadataPartition)
+        for (const write of writes) judgeRecord(judge, write, machineState.appliedIndex);
       storage.stageState(partition, writes, machineState, configuration);
     },
     durableAppliedIndex: (partition) => storage.durableAppliedIndex(partition),

@@ -42,7 +42,8 @@
  * - `transfer to a lagging target` (thesis 3.10): TimeoutNow goes to a voter that holds the leader's whole log durably.
  * - `quiesce`: a group falls silent once all is committed and all members hold it durably.
  * - `redundancy`: no change leaves fewer voters that have their disks than there were, or than is asked for.
- * - `directory`: what is recorded as a group's members was committed in it before, as a whole change.
+ * - `directory`: what is recorded as a group's members was committed in it before, as a whole change; and no replica lives on a node that is
+ *   recorded as removed.
  *
  * A replica comes into being with its first `started`, on any node, under an id above all that were given before.
  */
@@ -59,7 +60,7 @@ import type { NodeId, PartitionId, ReplicaDescriptor } from '../replica/ports.ts
 import { checkDestroyed, checkSpokenForDead } from './judge/change-rules.ts';
 import { named, type KnownEntry } from './judge/entries.ts';
 import { takeForCommitted } from './judge/leadership.ts';
-import { bearsLoss, checkListed } from './judge/lost-disks.ts';
+import { bearsLoss, checkListed, checkRetired } from './judge/lost-disks.ts';
 import { judgeClaims, judgeMessage } from './judge/messages.ts';
 import { PartitionRecord } from './judge/partition-record.ts';
 import type { JudgedWrite, ReplicaRecord } from './judge/replica-record.ts';
@@ -107,6 +108,7 @@ export class RaftJudge {
   onElected: (partition: PartitionId) => void = () => undefined;
   readonly #founders: (partition: PartitionId) => readonly ReplicaDescriptor[];
   readonly #wholeVotersMin: number;
+  #retiredThrough = 0;
   readonly #partitions = new Map<PartitionId, PartitionRecord>();
   readonly #tally = {
     elections: 0,
@@ -150,6 +152,7 @@ export class RaftJudge {
     compareStored(partition, replica, log);
     recoverState(partition, replica, { machineState, configuration, damaged });
     replica.staged = undefined;
+    replica.leaving = false;
     replica.up = true;
     replica.starts += 1;
     replica.leading = 0;
@@ -171,6 +174,7 @@ export class RaftJudge {
     this.#tally.checks += 1;
     this.#tally.destructions += 1;
     checkDestroyed(partition, replica);
+    replica.leaving = true;
     replica.up = false;
     replica.claims.length = 0;
     replica.leading = 0;
@@ -197,6 +201,14 @@ export class RaftJudge {
   /** A record of the directory was applied, by which these are a group's voters: the group has to have them, for good. */
   listed(id: PartitionId, replicas: readonly ReplicaDescriptor[]): void {
     checkListed(this.#partition(id), replicas);
+  }
+
+  /** A record of the directory, the write `index` of its group, was applied, by which the node is no member any more: nothing may live there. */
+  retired(nodeId: NodeId, index: number): void {
+    // Whoever applies it later may do so when the node has come back.
+    if (index <= this.#retiredThrough) return;
+    this.#retiredThrough = index;
+    for (const partition of this.#partitions.values()) checkRetired(partition, nodeId);
   }
 
   /** A node speaks in the name of a replica that does not live there. */

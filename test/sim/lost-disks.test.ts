@@ -102,6 +102,21 @@ describe('the directory', () => {
   });
 });
 
+describe('a node that is no member any more', () => {
+  it('has nothing that lives there', () => {
+    const history = grown();
+    const retires = (index: number): void => history.judge.retired('n3' as NodeId, index);
+    expectViolation('directory', 'n3 still lives there', () => retires(7));
+    // Of what happens later an old record says nothing.
+    retires(7);
+    history.replicate(1, [2, 4], 1, { after: learning, entries: [joint], commit: 3 });
+    history.replicate(1, [2, 4], 1, { after: joint, entries: [swapped], commit: 4 });
+    history.append(1, 2, 1, { after: swapped, commit: 5 });
+    history.destroy(3);
+    retires(8);
+  });
+});
+
 test('in a simulated world nodes are emptied, and have their share again in the end', async () => {
   const swarm = {
     nodes: 3,

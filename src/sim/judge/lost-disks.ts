@@ -43,6 +43,14 @@ export function checkListed(partition: PartitionRecord, replicas: readonly Repli
   );
 }
 
+/** Nobody speaks to a node that is no member: whoever still lives there would never hear that it was left out. */
+export function checkRetired(partition: PartitionRecord, nodeId: NodeId): void {
+  for (const replica of partition.roster.all()) {
+    if (replica.nodeId !== nodeId || replica.starts === 0 || replica.gone || replica.leaving) continue;
+    partition.fail('directory', `${nodeId} is no member any more, and ${replica.name} still lives there`);
+  }
+}
+
 function spelled(replicas: readonly { readonly replicaId: number; readonly nodeId: string }[]): string {
   return replicas
     .map(({ replicaId, nodeId }) => `${replicaId} on ${nodeId}`)

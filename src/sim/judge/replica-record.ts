@@ -53,6 +53,8 @@ export class ReplicaRecord {
   led = 0;
   /** It has applied a configuration that leaves it out. */
   removed = false;
+  /** Its destruction was begun in this start. */
+  leaving = false;
   /** It was destroyed, down to the last record. */
   gone = false;
   /** A whole snapshot that lies beside its state, durable. */
