@@ -246,7 +246,6 @@ export class SimNode {
     });
     if (ended()) return;
     const isUnformed = identity.identity().formation.phase === 'unformed';
-    // A node that waits to be let in hosts nothing.
     this.#keys = new Map();
     const startTransport = (binding: TransportBinding): Promise<NodeTransport> =>
       Promise.resolve(
@@ -265,8 +264,9 @@ export class SimNode {
       await awaitAdmission({ config, identity, storage, startTransport, clock, logger: silentLogger, onListening });
       if (ended()) return;
     }
-    // Whoever came into being and was not stored yet never was, and a founder that comes with nothing was told that its replicas are dead.
-    this.#startReplicas(storage);
+    // Whoever came into being and was not stored yet never was. A founder that was emptied hosts nothing either, until it has been let in, and
+    // with that was told that its replicas are dead.
+    if (!this.#emptied || identity.identity().formation.phase !== 'unformed') this.#startReplicas(storage);
     const node = await composeNode({
       config: { ...config, nodeId },
       logger: silentLogger,
