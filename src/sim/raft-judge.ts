@@ -106,6 +106,8 @@ interface Recovered {
 export class RaftJudge {
   /** Hears of a new leader as it speaks for the first time. */
   onElected: (partition: PartitionId) => void = () => undefined;
+  /** Whether a node is down for good, as far as the world that it lives in goes: then nobody waits for its word. */
+  isLost: (nodeId: NodeId) => boolean = () => false;
   readonly #founders: (partition: PartitionId) => readonly ReplicaDescriptor[];
   readonly #wholeVotersMin: number;
   #retiredThrough = 0;
@@ -208,6 +210,7 @@ export class RaftJudge {
     // Whoever applies it later may do so when the node has come back.
     if (index <= this.#retiredThrough) return;
     this.#retiredThrough = index;
+    if (this.isLost(nodeId)) return;
     for (const partition of this.#partitions.values()) checkRetired(partition, nodeId);
   }
 

@@ -54,6 +54,7 @@ export class MovingWorld {
 
   private constructor(nodes: Nodes, seed: number) {
     this.nodes = nodes;
+    nodes.world.judge.isLost = (nodeId) => this.#lost.has(nodeId);
     this.#clients = new Clients(nodes, new Random(seed, 'clients'));
   }
 
