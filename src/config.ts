@@ -326,7 +326,7 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     virtualNodes: 64,
     replaceDownAfterMs: 300_000,
     movesMax: 2,
-    moveBytesPerSecondMax: 32 * MiB,
+    moveBytesPerSecondMax: 16 * MiB,
     stepMs: 50,
     idleStepMs: 1000,
     stepTimeoutMs: 2000,

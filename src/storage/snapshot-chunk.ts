@@ -53,12 +53,12 @@ export class ChunkWriter {
     return this.#bytes + recordHeaderBytes + name.length + value.length;
   }
 
-  /** `value` is copied: it may lie in memory that is used again. */
+  /** Both must stay as they are until `finish`, which copies them. */
   add(name: Buffer, value: Buffer): void {
     const header = Buffer.allocUnsafe(recordHeaderBytes);
     header.writeUInt16BE(name.length, 0);
     header.writeUInt32BE(value.length, 2);
-    this.#parts.push(header, name, Buffer.from(value));
+    this.#parts.push(header, name, value);
     this.#records += 1;
     this.#bytes = this.bytesWith(name, value);
   }

@@ -1,7 +1,7 @@
 import { assert } from '../assert.ts';
 import type { MachineState } from '../kv/types.ts';
 import type { PartitionId, SnapshotChunk, StateSnapshot, StoredConfiguration } from '../replica/ports.ts';
-import type { Database, DatabaseSnapshot } from './database.ts';
+import type { Database, DatabaseRecord, DatabaseSnapshot } from './database.ts';
 import { areaCounts } from './area-records.ts';
 import { areaEnd, areaKey, keyBehind, withinArea, type Area } from './keys.ts';
 import { readDurableState } from './recovery.ts';
@@ -11,8 +11,8 @@ import { sealUnder } from './value-record.ts';
 
 /**
  * One partition's durable state of one moment. Machine state and values are of the same moment because the database's own
- * snapshot is, and because both are only ever written together. Each read is a scan of its own that begins where the last one
- * ended, so nothing but the chunk under way is held in memory.
+ * snapshot is, and because both are only ever written together. One scan serves all
+ * reads that follow on one another; nothing but the chunk under way, and what was read ahead, is held in memory.
  */
 export class DurableSnapshot implements StateSnapshot {
   readonly machineState: MachineState;
@@ -22,6 +22,7 @@ export class DurableSnapshot implements StateSnapshot {
   readonly #snapshot: DatabaseSnapshot;
   readonly #onClose: (closed: Promise<void>) => void;
   readonly #scratch = new Scratch();
+  #scan: Scan | undefined;
   #closed = false;
   #reading = false;
 
@@ -55,30 +56,80 @@ export class DurableSnapshot implements StateSnapshot {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#onClose(this.#snapshot.close());
+    const scan = this.#scan;
+    this.#scan = undefined;
+    this.#onClose(Promise.all([scan?.close(), this.#snapshot.close()]).then(() => undefined));
   }
 
   async #read(after: Uint8Array | undefined, bytesMax: number): Promise<SnapshotChunk> {
-    const from = areaKey(this.#partition, this.#area, after === undefined ? noKey : keyBehind(after));
+    const scan = await this.#scanBehind(after);
     const chunk = new ChunkWriter(this.#partition);
     let last: Buffer | undefined;
-    let done = true;
-    for await (const [key, value] of this.#snapshot.scan({ from, to: areaEnd(this.#partition, this.#area) })) {
+    for (;;) {
+      const record = await scan.peek();
       if (this.#closed) throw new Error('the snapshot was closed during a read');
+      if (record === undefined) return { records: chunk.finish(), last, done: true };
+      const [key, value] = record;
       const name = withinArea(key);
-      if (chunk.records > 0 && chunk.bytesWith(name, value) > bytesMax) {
-        done = false;
-        break;
-      }
+      if (chunk.records > 0 && chunk.bytesWith(name, value) > bytesMax) break;
       areaCounts(key, value);
       chunk.add(name, this.#area === 0 ? value : this.#asOfArea0(name, value));
+      scan.take();
       last = name;
     }
-    return { records: chunk.finish(), last, done };
+    scan.last = last;
+    return { records: chunk.finish(), last, done: false };
+  }
+
+  /** The scan goes on where the last chunk ended, if the next one is asked for: what was read ahead need not be read again. */
+  async #scanBehind(after: Uint8Array | undefined): Promise<Scan> {
+    const open = this.#scan;
+    this.#scan = undefined;
+    if (open !== undefined) {
+      if (after !== undefined && open.last?.equals(after) === true) return (this.#scan = open);
+      await open.close();
+    }
+    const from = areaKey(this.#partition, this.#area, after === undefined ? noKey : keyBehind(after));
+    this.#scan = new Scan(this.#snapshot.scanPieces({ from, to: areaEnd(this.#partition, this.#area) }));
+    return this.#scan;
   }
 
   #asOfArea0(name: Buffer, value: Buffer): Buffer {
-    return sealUnder(this.#scratch, areaKey(this.#partition, 0, name), value).value;
+    // What was sealed lies in memory that is used again.
+    return Buffer.from(sealUnder(this.#scratch, areaKey(this.#partition, 0, name), value).value);
+  }
+}
+
+/** Records in the order of their keys, each looked at before it is taken. */
+class Scan {
+  /** Behind which key the last chunk ended; undefined while none has. */
+  last: Buffer | undefined;
+  readonly #pieces: AsyncIterator<readonly DatabaseRecord[]>;
+  #piece: readonly DatabaseRecord[] = [];
+  #at = 0;
+
+  constructor(pieces: AsyncIterable<readonly DatabaseRecord[]>) {
+    this.#pieces = pieces[Symbol.asyncIterator]();
+  }
+
+  /** Undefined at the end. */
+  async peek(): Promise<DatabaseRecord | undefined> {
+    while (this.#at === this.#piece.length) {
+      const next = await this.#pieces.next();
+      if (next.done === true) return undefined;
+      this.#piece = next.value;
+      this.#at = 0;
+    }
+    return this.#piece[this.#at];
+  }
+
+  take(): void {
+    this.#at += 1;
+  }
+
+  async close(): Promise<void> {
+    this.#piece = [];
+    await this.#pieces.return?.();
   }
 }
 
