@@ -41,7 +41,12 @@ export const rooms = {
   dashboard: { values: ['api'], packages: ['node:'] },
   history: { values: shared },
   testing: { values: ['client', 'api', 'history', ...shared], packages: ['node:', 'undici'] },
-  cli: { values: ['client', 'api', 'testing', 'history', 'sim', ...shared], packages: ['node:', 'commander', 'ajv'] },
+  /** Chance is drawn as in the simulator; of the wire it reads who dials. */
+  chaos: { values: ['testing', 'history', 'sim/random', 'transport', ...shared], packages: ['node:'] },
+  cli: {
+    values: ['client', 'api', 'testing', 'history', 'sim', 'chaos', ...shared],
+    packages: ['node:', 'commander', 'ajv'],
+  },
   /** The one room that may plant a bug. */
   sim: {
     values: ['raft', 'kv', 'replica', 'storage', 'transport', 'cluster', 'node', 'history', 'seeded-bugs', ...shared],

@@ -28,6 +28,7 @@ export async function runCommandLine(
   addClusterCommands(program);
   addCheck(program);
   addSim(program);
+  addChaos(program);
   try {
     await program.parseAsync(words, { from: 'user' });
   } catch (error) {
@@ -119,6 +120,35 @@ function addSim(program: Command): void {
       const { bug: only } = words.words;
       await runMutants({ ...options, only });
     });
+}
+
+function addChaos(program: Command): void {
+  program
+    .command('chaos')
+    .description('run a cluster of real nodes to which everything happens, and check all that it answered')
+    .option('--minutes <minutes>', 'for so long', countNumber, 5)
+    .option('--seed <number>', 'what happens, in which order', seedNumber, 1)
+    .addOption(new Option('--nodes <count>', 'how many nodes').choices(['3', '5', '7']).default('3'))
+    .option('--partitions <count>', 'how many partitions', countNumber, 12)
+    .option('--rate <perSecond>', 'writes a second, and as many reads', countNumber, 300)
+    .option('--faults <kinds>', 'only these kinds of fault, separated by commas')
+    .option('--totals <file>', 'add to the counts in this file')
+    .action(async (options: ChaosOptions) => {
+      const { faultsNamed, runChaos } = await import('./chaos.ts');
+      const named = faultsNamed(options.faults);
+      if ('problem' in named) return program.error(`flotilla: ${named.problem}`);
+      await runChaos({ ...options, ...named, nodes: Number(options.nodes), totals: options.totals });
+    });
+}
+
+interface ChaosOptions {
+  readonly minutes: number;
+  readonly seed: number;
+  readonly nodes: string;
+  readonly partitions: number;
+  readonly rate: number;
+  readonly faults?: string;
+  readonly totals?: string;
 }
 
 interface SimOptions {

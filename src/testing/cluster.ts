@@ -46,6 +46,10 @@ export interface ClusterOptions {
   readonly keepData?: boolean;
   /** For the whole start. Default 20,000. */
   readonly timeoutMs?: number;
+  /** Variables for a node's process beside those of this one. */
+  readonly environment?: (nodeId: string) => Readonly<Record<string, string>>;
+  /** Something that stands before the port at which a node listens for other nodes: returns the port of 127.0.0.1 at which it does. */
+  readonly peerFront?: (nodeId: string, port: number) => Promise<number>;
 }
 
 export interface TestNode {
@@ -116,11 +120,13 @@ async function prepare(options: ClusterOptions): Promise<RunningCluster> {
   const ports = await freePorts(2 * count);
   const dataRoot = options.dataRoot ?? mkdtempSync(join(tmpdir(), 'flotilla-'));
   mkdirSync(dataRoot, { recursive: true });
-  const founders = Array.from({ length: count }, (_, index) => ({
-    nodeId: `n${index + 1}`,
-    http: `http://127.0.0.1:${ports[2 * index] ?? 0}`,
-    peer: `127.0.0.1:${ports[2 * index + 1] ?? 0}`,
-  }));
+  const founders: { readonly nodeId: string; readonly http: string; readonly peer: string }[] = [];
+  for (let index = 0; index < count; index += 1) {
+    const nodeId = `n${index + 1}`;
+    const [http = 0, peer = 0] = ports.slice(2 * index);
+    const front = (await options.peerFront?.(nodeId, peer)) ?? peer;
+    founders.push({ nodeId, http: `http://127.0.0.1:${http}`, peer: `127.0.0.1:${front}` });
+  }
   const bootstrap = {
     partitions: options.partitions ?? 12,
     replicationFactor: options.replicationFactor ?? count - (1 - (count % 2)),
@@ -128,12 +134,14 @@ async function prepare(options: ClusterOptions): Promise<RunningCluster> {
   };
   const client = new HttpClient();
   const settings = options.settings ?? {};
-  const nodes = founders.map(({ nodeId }, index) => {
+  const environment = options.environment ?? ((): Readonly<Record<string, string>> => ({}));
+  const nodes = founders.map(({ nodeId, peer: advertise }, index) => {
     const at: [number, number] = [ports[2 * index] ?? 0, ports[2 * index + 1] ?? 0];
-    return prepareNode({ nodeId, dataRoot, ports: at, config: { ...settings, bootstrap } });
+    const config = { ...settings, bootstrap };
+    return prepareNode({ nodeId, dataRoot, ports: at, advertise, config, environment: environment(nodeId) });
   });
   const removeData = !(options.keepData ?? options.dataRoot !== undefined);
-  return new RunningCluster({ nodes, client, dataRoot, removeData, settings });
+  return new RunningCluster({ nodes, client, dataRoot, removeData, settings, environment });
 }
 
 interface NodePlan {
@@ -141,10 +149,13 @@ interface NodePlan {
   readonly dataRoot: string;
   /** Of HTTP and peers. */
   readonly ports: readonly [number, number];
+  /** Where other nodes find it, when that is not its own port. */
+  readonly advertise?: string;
   readonly config: object;
+  readonly environment: Readonly<Record<string, string>>;
 }
 
-function prepareNode({ nodeId, dataRoot, ports: [http, peer], config }: NodePlan): ClusterNode {
+function prepareNode({ nodeId, dataRoot, ports: [http, peer], advertise, config, environment }: NodePlan): ClusterNode {
   const dataDir = join(dataRoot, nodeId);
   const configFile = join(dataRoot, `${nodeId}.json`);
   const whole = {
@@ -152,16 +163,16 @@ function prepareNode({ nodeId, dataRoot, ports: [http, peer], config }: NodePlan
     nodeId,
     dataDir,
     http: { host: '127.0.0.1', port: http },
-    peer: { host: '127.0.0.1', port: peer },
+    peer: { host: '127.0.0.1', port: peer, ...(advertise === undefined ? {} : { advertise }) },
   };
   writeFileSync(configFile, `${JSON.stringify(whole, undefined, 2)}\n`);
   const logFile = join(dataRoot, `${nodeId}.log`);
-  const [url, peerAddress] = [`http://127.0.0.1:${http}`, `127.0.0.1:${peer}`];
+  const [url, peerAddress] = [`http://127.0.0.1:${http}`, advertise ?? `127.0.0.1:${peer}`];
   return new ClusterNode({
     url,
     peer: peerAddress,
     dataDir,
-    process: new NodeProcess({ nodeId, configFile, logFile }),
+    process: new NodeProcess({ nodeId, configFile, logFile, environment }),
   });
 }
 
@@ -229,12 +240,14 @@ interface RunningClusterOptions {
   readonly dataRoot: string;
   readonly removeData: boolean;
   readonly settings: ClusterSettings;
+  readonly environment: (nodeId: string) => Readonly<Record<string, string>>;
 }
 
 class RunningCluster implements TestCluster {
   readonly nodes: ClusterNode[];
   readonly dataRoot: string;
   readonly #settings: ClusterSettings;
+  readonly #environment: (nodeId: string) => Readonly<Record<string, string>>;
   readonly #client: HttpClient;
   readonly #removeData: boolean;
   /** Nodes that were given a name until now. */
@@ -246,6 +259,7 @@ class RunningCluster implements TestCluster {
     this.nodes = [...options.nodes];
     this.#named = this.nodes.length;
     this.#settings = options.settings;
+    this.#environment = options.environment;
     this.dataRoot = options.dataRoot;
     this.#client = options.client;
     this.#removeData = options.removeData;
@@ -280,7 +294,13 @@ class RunningCluster implements TestCluster {
     const nodeId = `n${this.#named}`;
     const [http = 0, peer = 0] = await freePorts(2);
     const config = { ...this.#settings, join: members };
-    const node = prepareNode({ nodeId, dataRoot: this.dataRoot, ports: [http, peer], config });
+    const node = prepareNode({
+      nodeId,
+      dataRoot: this.dataRoot,
+      ports: [http, peer],
+      config,
+      environment: this.#environment(nodeId),
+    });
     this.nodes.push(node);
     await within(startTimeoutMs, node.process.start(), () => this.#lastWords());
     return node;

@@ -15,6 +15,8 @@ export interface NodeProcessOptions {
   readonly configFile: string;
   /** Takes the node's stderr; appended to. */
   readonly logFile: string;
+  /** Beside this process's own variables. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** How a process ended: by itself with a code, or by a signal. */
@@ -70,7 +72,7 @@ export class NodeProcess {
     const log = openSync(this.#options.logFile, 'a');
     const child = spawn(process.execPath, [...nodeFlags, program, 'start', '--config', this.#options.configFile], {
       stdio: ['ignore', 'pipe', log, 'ipc'],
-      env: environmentWithoutOurs(),
+      env: { ...environmentWithoutOurs(), ...this.#options.environment },
     });
     closeSync(log);
     const exited = new Promise<Exit>((resolve) => {

@@ -9,8 +9,8 @@ import type { Hello, NodeId } from '../../src/replica/ports.ts';
 import { startCluster, type TestCluster, type TestNode } from '../../src/testing/cluster.ts';
 import { encodeHello, helloBytes } from '../../src/transport/hello.ts';
 import { FrameType, frameOverheadBytes, sealFrame } from '../../src/transport/wire.ts';
-import { violations } from './support/history.ts';
-import { startLoad } from './support/load.ts';
+import { violations } from '../../src/chaos/versions.ts';
+import { startLoad } from '../../src/chaos/load.ts';
 
 const settings = {
   // A slow machine may hold an election of its own accord; here only garbage could cause one.

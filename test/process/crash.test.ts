@@ -6,8 +6,8 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import { startCluster, type TestCluster, type TestNode } from '../../src/testing/cluster.ts';
-import { violations, type WriteOutcome } from './support/history.ts';
-import { startLoad, type Load } from './support/load.ts';
+import { violations, type WriteOutcome } from '../../src/chaos/versions.ts';
+import { startLoad, type Load } from '../../src/chaos/load.ts';
 
 const rounds = 5;
 const perSecondMin = 500;

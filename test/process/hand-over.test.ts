@@ -5,8 +5,8 @@
 import { performance } from 'node:perf_hooks';
 import { expect, test, vi } from 'vitest';
 import { startCluster, type TestCluster, type TestNode } from '../../src/testing/cluster.ts';
-import { violations } from './support/history.ts';
-import { startLoad, type Load } from './support/load.ts';
+import { violations } from '../../src/chaos/versions.ts';
+import { startLoad, type Load } from '../../src/chaos/load.ts';
 
 const partitions = 6;
 /**

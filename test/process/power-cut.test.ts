@@ -8,13 +8,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startCluster, type TestCluster } from '../../src/testing/cluster.ts';
-import { violations, type History } from './support/history.ts';
-import { startLoad } from './support/load.ts';
+import { FaultyDisks } from '../../src/chaos/disk.ts';
+import { violations, type History } from '../../src/chaos/versions.ts';
+import { startLoad } from '../../src/chaos/load.ts';
 import { answersBeforeFsync, programWith } from './support/patched-program.ts';
-import { cutPower, readSyncPoints, syncPointsEnvironment } from './support/power-cut.ts';
 
 /** Writes acknowledged before the power is cut: a second or two's worth with so slow a disk. */
 const acknowledgedMin = 600;
+
+/** A slow disk's. Long enough that what is answered too early is still unsynced when this process gets to cut the power. */
+const syncDelayMs = 40;
 
 const partitions = 6;
 
@@ -24,23 +27,22 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-const notesFile = (): string => join(directory, 'syncpoints');
-const environmentBefore = { ...process.env };
-const restoreEnvironment = (): void => {
-  process.env = { ...environmentBefore };
+let disks: FaultyDisks;
+const environment = (nodeId: string): Readonly<Record<string, string>> => {
+  const variables = disks.environment(nodeId);
+  disks.set(nodeId, { syncDelayMs });
+  return variables;
 };
 
 beforeEach((context) => {
-  rmSync(notesFile(), { force: true });
-  const environment = syncPointsEnvironment(directory, notesFile());
-  if (typeof environment === 'string') return context.skip(environment);
-  // Nodes inherit it.
-  Object.assign(process.env, environment);
-  return restoreEnvironment;
+  const prepared = FaultyDisks.prepare(directory);
+  if (typeof prepared === 'string') return context.skip(`${prepared}: surviving a power cut was NOT checked`);
+  disks = prepared;
+  return undefined;
 });
 
 test('every acknowledged write survives a power cut of all nodes', async () => {
-  const cluster = await startCluster({ partitions });
+  const cluster = await startCluster({ partitions, environment });
   try {
     const { history, kept } = await writeAndCutPower(cluster);
     // The nodes' syncs were noted: what was written is there, on each of them.
@@ -52,13 +54,13 @@ test('every acknowledged write survives a power cut of all nodes', async () => {
 });
 
 test('the test finds the loss when nodes do not fsync', async () => {
-  await expectLoss(await startCluster({ partitions, settings: { storage: { sync: false } } }));
+  await expectLoss(await startCluster({ partitions, environment, settings: { storage: { sync: false } } }));
 });
 
 test('the test finds the loss when nodes answer before their fsync is done', async () => {
   const program = await programWith(answersBeforeFsync);
   try {
-    await expectLoss(await program.startCluster({ partitions }));
+    await expectLoss(await program.startCluster({ partitions, environment }));
   } finally {
     program.remove();
   }
@@ -95,9 +97,8 @@ async function writeAndCutPower(cluster: TestCluster): Promise<PowerCut> {
   }
   await Promise.all(cluster.nodes.map((node) => node.kill()));
   await load.stop();
-  const points = readSyncPoints(notesFile());
-  const kept = cluster.nodes.map((node) => cutPower(node.dataDir, points).kept);
-  restoreEnvironment();
+  const kept = cluster.nodes.map((node) => disks.cutPower(node.dataDir).kept);
+  for (const { nodeId } of cluster.nodes) disks.set(nodeId, {});
   // All at once: one alone is not ready.
   await Promise.all(cluster.nodes.map((node) => node.restart()));
   return { history: await load.readBack(), kept };

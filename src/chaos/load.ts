@@ -1,11 +1,11 @@
 /**
  * Recorded load on a cluster: writers and readers that go through any running node, by redirect or by forwarding, and note
- * what they were answered as `history.ts` wants it.
+ * what they were answered as `versions.ts` wants it.
  */
 import { performance } from 'node:perf_hooks';
-import type { TestCluster, TestNode } from '../../../src/testing/cluster.ts';
-import { HttpClient, type Response } from '../../../src/testing/http.ts';
-import type { History, Read, Write, WriteOutcome } from './history.ts';
+import type { TestCluster, TestNode } from '../testing/cluster.ts';
+import { HttpClient, type Response } from '../testing/http.ts';
+import type { History, Read, Write, WriteOutcome } from './versions.ts';
 
 export interface LoadOptions {
   readonly cluster: TestCluster;
@@ -21,6 +21,8 @@ export interface LoadOptions {
   readonly timeoutMs: number;
   /** Connections to each node that are kept for the next request. */
   readonly idleConnectionsMax?: number;
+  /** In [0, 1). Default: `Math.random`. */
+  readonly random?: () => number;
 }
 
 export interface RecordedWrite extends Write {
@@ -31,7 +33,7 @@ interface Writer {
   /** In braces within the key: all keys of a writer are in one partition. */
   readonly tag: string;
   readonly partition: number;
-  /** A new key after each unknown outcome (see `history.ts`). */
+  /** A new key after each unknown outcome (see `versions.ts`). */
   generation: number;
   version: number;
 }
@@ -48,6 +50,7 @@ export class Load {
   readonly #client: HttpClient;
   readonly #idle: Writer[];
   readonly #keys: string[];
+  readonly #random: () => number;
   readonly #startedAt = performance.now();
   readonly #underWay = new Set<Promise<void>>();
   /** Seconds from the start: what was due by then has begun. */
@@ -60,6 +63,7 @@ export class Load {
 
   constructor(options: LoadOptions, writers: readonly Writer[]) {
     this.#options = options;
+    this.#random = options.random ?? Math.random;
     this.#client = new HttpClient({ idleConnectionsMax: options.idleConnectionsMax });
     this.#idle = [...writers];
     this.#keys = writers.map(keyOf);
@@ -137,7 +141,7 @@ export class Load {
     const version = ++writer.version;
     const startedAt = performance.now();
     this.#writesInFlight += 1;
-    const [node, route] = [this.#anyNode(), anyRoute()];
+    const [node, route] = [this.#anyNode(), this.#anyRoute()];
     const answered = await this.#ask('PUT', key, node, route, valueOf(key, version));
     this.#writesInFlight -= 1;
     const outcome = this.#writeOutcome(answered);
@@ -156,8 +160,8 @@ export class Load {
     this.#readsInFlight += 1;
     // The newest keys, mostly: the others' writers have left them.
     const recent = Math.min(this.#keys.length, 64);
-    const key = this.#keys[this.#keys.length - 1 - Math.floor(Math.random() * recent)];
-    if (key !== undefined) await this.#read(key, this.#anyNode(), anyRoute());
+    const key = this.#keys[this.#keys.length - 1 - Math.floor(this.#random() * recent)];
+    if (key !== undefined) await this.#read(key, this.#anyNode(), this.#anyRoute());
     this.#readsInFlight -= 1;
   }
 
@@ -171,7 +175,7 @@ export class Load {
   }
 
   async #ask(method: string, key: string, node: TestNode, route: Route, body?: string): Promise<Answer> {
-    const timeoutMs = Math.round(this.#options.timeoutMs * (0.5 + Math.random() / 2));
+    const timeoutMs = Math.round(this.#options.timeoutMs * (0.5 + this.#random() / 2));
     try {
       return await this.#client.request(method, `${node.url}/v1/kv/${encodeURIComponent(key)}`, {
         headers: { 'Flotilla-Timeout-Ms': String(timeoutMs), 'Flotilla-Route': route },
@@ -205,10 +209,19 @@ export class Load {
     return undefined;
   }
 
-  /** One that this test did not stop; it may be dying. */
+  /** Every key that was written to, or will be next. */
+  keys(): readonly string[] {
+    return this.#keys;
+  }
+
+  #anyRoute(): Route {
+    return this.#random() < 0.5 ? 'redirect' : 'forward';
+  }
+
+  /** One that nobody stopped on purpose; it may be dying. */
   #anyNode(): TestNode {
     const running = this.#options.cluster.nodes.filter(({ state }) => state === 'running');
-    const node = running[Math.floor(Math.random() * running.length)] ?? this.#options.cluster.nodes[0];
+    const node = running[Math.floor(this.#random() * running.length)] ?? this.#options.cluster.nodes[0];
     if (node === undefined) throw new Error('a cluster has nodes');
     return node;
   }
@@ -221,10 +234,6 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
 
 type Answer = Response | 'refused' | 'lost';
 type Route = 'redirect' | 'forward';
-
-function anyRoute(): Route {
-  return Math.random() < 0.5 ? 'redirect' : 'forward';
-}
 
 function describe(answer: Answer): string {
   return typeof answer === 'string' ? answer : `${answer.status} ${answer.status < 300 ? '' : answer.text().trim()}`;

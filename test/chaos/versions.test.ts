@@ -1,6 +1,6 @@
 /** A checker that accepts everything would make every test that uses it worthless: here are histories that it must refuse. */
 import { expect, test } from 'vitest';
-import { violations, type Read, type Write, type WriteOutcome } from './history.ts';
+import { violations, type Read, type Write, type WriteOutcome } from '../../src/chaos/versions.ts';
 
 function write(version: number, [startedAt, endedAt]: readonly [number, number], outcome: WriteOutcome): Write {
   return { key: 'k', version, startedAt, endedAt, outcome };

@@ -1,12 +1,12 @@
 /**
- * What clients did and saw during a test, and whether a store that keeps its word can have answered so.
+ * What clients did and saw, and whether a store that keeps its word can have answered so.
  *
  * Each key has one writer that writes the versions 1, 2, 3 … one after the other, and a new key after a write whose outcome it
  * did not learn: so every version that is read tells which write it is of, and how many came before.
  */
-import { checkHistory } from '../../../src/history/check.ts';
-import { describeViolation } from '../../../src/history/describe.ts';
-import type { Operation } from '../../../src/history/types.ts';
+import { checkHistory } from '../history/check.ts';
+import { describeViolation } from '../history/describe.ts';
+import type { Operation } from '../history/types.ts';
 
 /** `unknown`: it may have been applied, or may be later, or never. */
 export type WriteOutcome = 'acknowledged' | 'not_applied' | 'unknown';
@@ -38,8 +38,8 @@ export interface History {
 }
 
 /** What a linearizable, durable store can't have answered so, in words. Empty: all is well. */
-export function violations({ writes, reads }: History): string[] {
-  const result = checkHistory([...writes.map(putOf), ...reads.map(getOf)]);
+export function violations(history: History): string[] {
+  const result = checkHistory(operationsOf(history));
   switch (result.type) {
     case 'linearizable':
       return [];
@@ -48,6 +48,10 @@ export function violations({ writes, reads }: History): string[] {
     case 'undecided':
       throw new Error(`the history of ${result.keys.join(', ')} could not be checked`);
   }
+}
+
+export function operationsOf({ writes, reads }: History): Operation[] {
+  return [...writes.map(putOf), ...reads.map(getOf)];
 }
 
 /** A version grows from write to write, like a revision, and is checked as one. */

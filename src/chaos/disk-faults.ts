@@ -1,0 +1,87 @@
+/** What can happen to a disk, and to the power. */
+import type { TestNode } from '../testing/cluster.ts';
+import type { FaultyDisks } from './disk.ts';
+import type { FaultMaker } from './faults.ts';
+import type { Rig } from './rig.ts';
+
+/** A node whose disk fails ends within this time, or it would never. */
+const stopsWithinMs = 10_000;
+
+export const diskFaults = {
+  'power cut': async (rig, random) => {
+    const all = random.chance(0.5);
+    const victims = all ? rig.nodes : (await rig.byLeading()).slice(0, 1);
+    return {
+      words: victims.map(({ nodeId }) => nodeId).join(', '),
+      lastsMs: random.magnitude(20, 500),
+      begin: async () => {
+        await rig.kill(victims);
+        for (const { dataDir } of victims) disksOf(rig).cutPower(dataDir);
+      },
+      end: () => rig.restart(victims),
+    };
+  },
+  'slow disk': disk(async (rig, victim, random) => {
+    const syncDelayMs = Math.round(random.magnitude(5, 400));
+    disksOf(rig).set(victim.nodeId, { syncDelayMs });
+    return `${victim.nodeId}, ${syncDelayMs} ms each fsync`;
+  }),
+  'disk stall': disk(async (rig, victim) => {
+    disksOf(rig).set(victim.nodeId, { stalled: true });
+    return victim.nodeId;
+  }),
+  'failing fsync': async (rig, random) => {
+    const victim = random.pick(rig.nodes);
+    return {
+      words: victim.nodeId,
+      lastsMs: 50,
+      begin: async () => {
+        disksOf(rig).set(victim.nodeId, { failing: true });
+        await stopped(victim);
+        await rig.gone([victim]);
+      },
+      end: async () => {
+        disksOf(rig).set(victim.nodeId, {});
+        await rig.restart([victim]);
+      },
+    };
+  },
+} satisfies Record<string, FaultMaker>;
+
+function disk(change: (rig: Rig, victim: TestNode, random: Parameters<FaultMaker>[1]) => Promise<string>): FaultMaker {
+  return async (rig, random) => {
+    const [leader, ...others] = await rig.byLeading();
+    const victim = random.chance(0.6) ? leader : random.pick(others);
+    if (victim === undefined) throw new Error('a cluster has nodes');
+    let words = victim.nodeId;
+    return {
+      get words() {
+        return words;
+      },
+      lastsMs: random.magnitude(500, 5000),
+      begin: async () => {
+        words = await change(rig, victim, random);
+      },
+      end: async () => disksOf(rig).set(victim.nodeId, {}),
+    };
+  };
+}
+
+/** Resolves when the node has ended by itself. Throws when it goes on although its disk fails. */
+async function stopped(node: TestNode): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const why = `${node.nodeId} still runs ${stopsWithinMs} ms after its fsyncs began to fail`;
+    timer = setTimeout(() => reject(new Error(why)), stopsWithinMs);
+  });
+  try {
+    await Promise.race([node.exited(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function disksOf({ disks }: Rig): FaultyDisks {
+  if (typeof disks === 'string') throw new Error(disks);
+  return disks;
+}

@@ -1,0 +1,98 @@
+/*
+ * A disk that can be made to misbehave. Preloaded into a node, it stands before the C library's fsync, fdatasync, write and pwrite.
+ *
+ * It notes, for each file, how much of it a power cut would leave: when a sync succeeds it appends a line "inode birth-time size" to
+ * CHAOS_SYNC_NOTES. The size is the one before the call: what is written meanwhile may or may not be covered. The birth time (ns)
+ * tells a file from an earlier one whose inode it was given. A line is one write to a file opened for appending, so lines of several
+ * threads and processes don't mix. The notes need no fsync: they only have to outlive the processes.
+ *
+ * CHAOS_DISK_CONTROL names a file of four 32-bit numbers, which the rig may change at any time: what each fdatasync takes longer, us;
+ * whether syncs stand still; the errno with which they fail, after they did nothing; whether the disk is full.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef int (*sync_call)(int);
+typedef ssize_t (*write_call)(int, const void *, size_t);
+typedef ssize_t (*pwrite_call)(int, const void *, size_t, off_t);
+
+struct control {
+  volatile unsigned sync_delay_us, stalled, sync_errno, full;
+};
+
+static const struct control *control(void) {
+  static const struct control nothing;
+  static const struct control *mapped;
+  if (mapped != NULL) return mapped;
+  const char *path = getenv("CHAOS_DISK_CONTROL");
+  int file = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  void *page = file < 0 ? MAP_FAILED : mmap(NULL, sizeof(struct control), PROT_READ, MAP_SHARED, file, 0);
+  if (file >= 0) close(file);
+  return mapped = page == MAP_FAILED ? &nothing : page;
+}
+
+static ssize_t written(int fd, const void *bytes, size_t size) {
+  static write_call real;
+  if (real == NULL) real = (write_call)dlsym(RTLD_NEXT, "write");
+  return real(fd, bytes, size);
+}
+
+static void note(const struct statx *file) {
+  const char *path = getenv("CHAOS_SYNC_NOTES");
+  if (path == NULL) return;
+  int notes = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  char line[96];
+  int length = snprintf(line, sizeof line, "%llu %lld%09u %llu\n", (unsigned long long)file->stx_ino,
+                        (long long)file->stx_btime.tv_sec, file->stx_btime.tv_nsec, (unsigned long long)file->stx_size);
+  /* A missing note would pass for a lost sync. */
+  if (notes < 0 || written(notes, line, (size_t)length) != length) abort();
+  close(notes);
+}
+
+static int synced(const char *name, int fd) {
+  struct statx file;
+  sync_call real = (sync_call)dlsym(RTLD_NEXT, name);
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_SIZE | STATX_BTIME, &file) != 0) abort();
+  while (control()->stalled) usleep(1000);
+  if (control()->sync_errno != 0) {
+    errno = (int)control()->sync_errno;
+    return -1;
+  }
+  int result = real(fd);
+  int error = errno;
+  if (result == 0 && S_ISREG(file.stx_mode)) note(&file);
+  errno = error;
+  return result;
+}
+
+int fsync(int fd) { return synced("fsync", fd); }
+
+int fdatasync(int fd) {
+  if (control()->sync_delay_us > 0) usleep(control()->sync_delay_us);
+  return synced("fdatasync", fd);
+}
+
+/* The node's own words (0 to 2) and what is no file of a disk get through. */
+static int refused(int fd) {
+  struct stat file;
+  if (!control()->full || fd <= 2 || fstat(fd, &file) != 0 || !S_ISREG(file.st_mode)) return 0;
+  errno = ENOSPC;
+  return 1;
+}
+
+ssize_t write(int fd, const void *bytes, size_t size) { return refused(fd) ? -1 : written(fd, bytes, size); }
+
+ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at) {
+  static pwrite_call real;
+  if (real == NULL) real = (pwrite_call)dlsym(RTLD_NEXT, "pwrite");
+  return refused(fd) ? -1 : real(fd, bytes, size, at);
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t size, off_t at) { return pwrite(fd, bytes, size, at); }
