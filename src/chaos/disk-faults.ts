@@ -1,4 +1,5 @@
 /** What can happen to a disk, and to the power. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { TestNode } from '../testing/cluster.ts';
 import type { FaultyDisks } from './disk.ts';
 import type { FaultMaker } from './faults.ts';
@@ -15,8 +16,15 @@ export const diskFaults = {
       words: victims.map(({ nodeId }) => nodeId).join(', '),
       lastsMs: random.magnitude(20, 500),
       begin: async () => {
+        // The slower the disk, the more lies between written and synced.
+        const syncDelayMs = random.whole(5, 60);
+        for (const { nodeId } of victims) disksOf(rig).set(nodeId, { syncDelayMs });
+        await delay(random.whole(100, 300));
         await rig.kill(victims);
-        for (const { dataDir } of victims) disksOf(rig).cutPower(dataDir);
+        for (const { nodeId, dataDir } of victims) {
+          disksOf(rig).cutPower(dataDir);
+          disksOf(rig).set(nodeId, {});
+        }
       },
       end: () => rig.restart(victims),
     };

@@ -12,6 +12,8 @@ export interface RigOptions {
   readonly nodes: number;
   readonly partitions: number;
   readonly settings?: ClusterSettings;
+  /** Default: that of this program. */
+  readonly startCluster?: typeof startCluster;
 }
 
 /** How long a node may take to be ready again. */
@@ -40,7 +42,7 @@ export class Rig {
   }
 
   /** Rejects with the reason when the cluster does not start, and leaves nothing behind. */
-  static async start({ nodes, partitions, settings }: RigOptions): Promise<Rig> {
+  static async start({ nodes, partitions, settings, ...options }: RigOptions): Promise<Rig> {
     const directory = mkdtempSync(join(tmpdir(), 'flotilla-chaos-'));
     const dataRoot = join(directory, 'nodes');
     mkdirSync(dataRoot);
@@ -57,7 +59,7 @@ export class Rig {
       return port;
     };
     try {
-      const cluster = await startCluster({
+      const cluster = await (options.startCluster ?? startCluster)({
         nodes,
         partitions,
         replicationFactor: nodes - (1 - (nodes % 2)),

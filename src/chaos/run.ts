@@ -8,15 +8,13 @@ import { faultKinds, faults, needsDisks, type FaultKind } from './faults.ts';
 import { longestGapMs } from './gaps.ts';
 import { startLoad, type Load } from './load.ts';
 import { differences } from './replicas.ts';
-import { Rig } from './rig.ts';
+import { Rig, type RigOptions } from './rig.ts';
 import { noTotals, type KindTotal, type Totals } from './totals.ts';
 import { operationsOf } from './versions.ts';
 
-export interface RunOptions {
+export interface RunOptions extends RigOptions {
   readonly seed: number;
   readonly seconds: number;
-  readonly nodes: number;
-  readonly partitions: number;
   /** Of the writes, and as many reads. */
   readonly perSecond: number;
   readonly kinds: readonly FaultKind[];
@@ -46,9 +44,9 @@ export function possibleKinds(rig: Rig): readonly FaultKind[] {
 
 /** Rejects when the cluster does not recover, or a node does what no fault explains: the reason ends with what the nodes said last. */
 export async function run(options: RunOptions): Promise<RunResult> {
-  const { seed, seconds, nodes, partitions, perSecond, say } = options;
+  const { seed, seconds, partitions, perSecond, say } = options;
   const random = new Random(seed, 'chaos');
-  const rig = await Rig.start({ nodes, partitions });
+  const rig = await Rig.start(options);
   const startedAt = performance.now();
   try {
     const { cluster } = rig;

@@ -1,0 +1,46 @@
+/** The short form of `flotilla chaos`: real nodes, one fault after the other; and that it finds what it is there to find. */
+import { randomInt } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { faultKinds, type FaultKind } from '../../src/chaos/faults.ts';
+import { run } from '../../src/chaos/run.ts';
+import { answersBeforeFsync, programWith } from './support/patched-program.ts';
+
+/** Other faults at each run; its number is printed, for the same ones again: `flotilla chaos --seed`. */
+const seed = Number(process.env['CHAOS_SEED'] ?? randomInt(1_000_000));
+const options = { seed, nodes: 3, partitions: 6, perSecond: 200 } as const;
+const timeout = 180_000;
+
+test(
+  `seed ${seed}: whatever happens, what was acknowledged is there and all that was read is linearizable`,
+  { timeout },
+  async () => {
+    const said: string[] = [];
+    // A pause may last half a minute: that is for longer runs.
+    const kinds = faultKinds.filter((kind) => kind !== 'pause');
+    const { totals, broken } = await run({ ...options, seconds: 25, kinds, say: (line) => said.push(line) });
+    process.stdout.write(`${said.join('\n')}\n`);
+    expect(broken).toEqual([]);
+    expect(totals.writes).toBeGreaterThan(1000);
+    expect(Object.keys(totals.kinds).length).toBeGreaterThanOrEqual(5);
+  },
+);
+
+test('nodes that answer before their fsync is done are found out at a power cut', { timeout }, async (context) => {
+  const program = await programWith(answersBeforeFsync);
+  const found: string[] = [];
+  try {
+    const kinds: FaultKind[] = ['power cut'];
+    const { startCluster } = program;
+    const { broken } = await run({ ...options, startCluster, seconds: 8, kinds, say: () => undefined });
+    found.push(...broken);
+  } catch (error) {
+    // They may find it themselves, and refuse to start.
+    const { message } = error as Error;
+    if (/none of power cut/.test(message)) context.skip(`there is no C compiler: ${message}`);
+    expect(message).toMatch(/before it was ready|should run|has taken no write|have taken no write/);
+    found.push(message);
+  } finally {
+    program.remove();
+  }
+  expect(found.length).toBeGreaterThan(0);
+});
