@@ -18,11 +18,12 @@ export function verifyIncarnation(
   onRestart: (nodeId: NodeId) => void,
 ): string | undefined {
   const seen = identity.peer(hello.nodeId);
-  // A founder whose disk was emptied counts its starts from 1 again. Its connection never carries Raft, since it names
-  // no cluster; let in, it asks how far the founding is, learns that it was part of it, and stops in doubt.
-  if (seen !== undefined && hello.clusterId === undefined && hello.incarnation <= seen.incarnation) {
+  // It names no cluster: a node that was never let in, one that was emptied and counts its starts from 1 again, or one that asks first
+  // whether its disk is the newest. Such a connection never carries Raft. Nothing of it is kept: it is not known yet which start of the node
+  // comes to be a member, and the one that does must not be refused for one that never was.
+  if (hello.clusterId === undefined) {
     // What its earlier start had said is over all the same: that it is about to stop, for one.
-    if (hello.nonce !== seen.nonce) onRestart(hello.nodeId);
+    if (seen !== undefined && hello.nonce !== seen.nonce) onRestart(hello.nodeId);
     return undefined;
   }
   if (seen !== undefined && hello.incarnation < seen.incarnation) {

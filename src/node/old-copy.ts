@@ -4,8 +4,8 @@
  * An old copy has forgotten votes and acknowledged entries. Its own content can't tell; its peers can. Each start counts one higher and
  * draws a nonce before it speaks to anyone, and every peer that meets it keeps both durably (`incarnations.ts`). So the node first listens
  * and dials as a member of no cluster, over connections that never carry Raft, and asks all other members which start of it they have seen. One
- * that is later than its own, or as late and another, proves the directory old. Meeting a peer also registers this start there, before
- * anything depends on it.
+ * that is later than its own, or as late and another, proves the directory old. This start is registered with a peer as it connects as a member,
+ * before anything depends on it.
  *
  * Safety: nothing is voted, acknowledged or served before all members have answered, or `oldCopyWaitMs` has passed for those that can't be
  * asked. The wait ends because a majority has to be enough: if a start needed the word of all, or one more majority than its

@@ -73,3 +73,13 @@ test('an emptied node has started anew: what its earlier start had said is over'
   verify(store, hello(1, 'z', null));
   expect(restarted).toEqual([peer]);
 });
+
+test('starts that were never let in are forgotten: the one that is comes with whatever number it has', () => {
+  const store = storeKnowing(undefined);
+  expect(verify(store, hello(1, 'a', null))).toBeUndefined();
+  expect(store.saved).toEqual([]);
+  // Its directory was emptied before anybody let it in: it counts from 1 again.
+  expect(verify(store, hello(1, 'b', null))).toBeUndefined();
+  expect(verify(store, hello(1, 'b'))).toBeUndefined();
+  expect(store.saved).toEqual([{ incarnation: 1, nonce: 'b' }]);
+});
