@@ -114,8 +114,8 @@ function judgeHeartbeat(partition: PartitionRecord, replica: ReplicaRecord, mess
   }
   const seen = leader.heartbeats.get(to) ?? { commit: 0, returns: 0 };
   leader.heartbeats.set(to, seen);
-  // A leader begins anew with a follower that restarted, once per start.
-  if (leaderCommit < seen.commit) seen.returns += 1;
+  // A leader begins anew with a follower that restarted, once per start. One whose disk is gone starts no more, but its node does, and waits to be let in.
+  if (leaderCommit < seen.commit && !receiver.gone) seen.returns += 1;
   if (seen.returns > receiver.starts) {
     const where = `to ${receiver.name} in term ${term} goes back from ${seen.commit} to ${leaderCommit}`;
     partition.fail('commit index', `the commit index of ${replica.name} ${where}`);
