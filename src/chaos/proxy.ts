@@ -17,6 +17,7 @@ export interface PeerProxyOptions {
 
 interface Relay {
   readonly dialer: string;
+  close(): void;
   reset(): void;
 }
 
@@ -51,13 +52,13 @@ export class PeerProxy {
     this.#server = undefined;
     if (server === undefined) return;
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    this.resetAll();
+    for (const relay of this.#relays) relay.close();
     await closed;
   }
 
-  /** Ends connections with RST; of all nodes, or those with one. */
-  resetAll(peer?: string): void {
-    for (const relay of this.#relays) if (peer === undefined || relay.dialer === peer) relay.reset();
+  /** Ends the connections of one node with RST. */
+  resetAll(peer: string): void {
+    for (const relay of this.#relays) if (relay.dialer === peer) relay.reset();
   }
 
   #accept(socket: Socket): void {
@@ -87,16 +88,21 @@ export class PeerProxy {
     };
     const relay: Relay = {
       dialer,
+      close: () => {
+        ended();
+        socket.destroy();
+        upstream.destroy();
+      },
       reset: () => {
         ended();
-        socket.resetAndDestroy();
-        upstream.resetAndDestroy();
+        reset(socket);
+        reset(upstream);
       },
     };
     this.#relays.add(relay);
     socket.setNoDelay(true);
     upstream.setNoDelay(true);
-    // A reset travels at once: a machine whose packets get lost would say nothing, but then its process lives.
+    // A connection that breaks takes the other one along: a machine whose packets get lost would say nothing, but then its process lives.
     for (const [one, other] of [
       [socket, upstream],
       [upstream, socket],
@@ -105,7 +111,7 @@ export class PeerProxy {
       one.on('close', (failed) => {
         if (!failed) return;
         ended();
-        other.resetAndDestroy();
+        other.destroy();
       });
     }
     socket.on('close', () => {
@@ -116,6 +122,15 @@ export class PeerProxy {
     });
     there.push(hello);
   }
+}
+
+/**
+ * With RST, where that can be. On one that is being ended libuv refuses it (EINVAL), and Node then neither closes the handle nor forgets
+ * it: the process turns in a circle at its exit.
+ */
+function reset(socket: Socket): void {
+  if (socket.connecting || socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 type Dialer =
