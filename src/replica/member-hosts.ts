@@ -10,7 +10,11 @@ export class MemberHosts {
   readonly #named = new Map<ReplicaId, NodeId>();
   readonly #strangers = new Map<ReplicaId, NodeId>();
 
-  constructor(members: readonly ReplicaDescriptor[]) {
+  readonly #givenOut: () => ReplicaId;
+
+  /** `givenOut`: the highest id that a configuration known to be committed has given to anyone. */
+  constructor(members: readonly ReplicaDescriptor[], givenOut: () => ReplicaId) {
+    this.#givenOut = givenOut;
     for (const { replicaId, nodeId } of members) this.#named.set(replicaId, nodeId);
   }
 
@@ -21,10 +25,20 @@ export class MemberHosts {
     }
   }
 
-  /** False when `replicaId` is known to live elsewhere: then `sender` does not speak for it. */
+  /**
+   * False when `replicaId` is known to live elsewhere: then `sender` does not speak for it. What an entry says that is not known to be committed
+   * is not knowledge: another leader may have given the id to another node, and be the very one who writes. Nobody
+   * lives under an id before the configuration that gives it is committed, so whoever writes under it is who has it.
+   */
   accepts(replicaId: ReplicaId, sender: NodeId): boolean {
-    const host = this.#named.get(replicaId) ?? this.#strangers.get(replicaId);
-    if (host !== undefined) return host === sender;
+    const named = this.#named.get(replicaId);
+    if (named !== undefined) {
+      if (named !== sender && replicaId <= this.#givenOut()) return false;
+      this.#named.set(replicaId, sender);
+      return true;
+    }
+    const stranger = this.#strangers.get(replicaId);
+    if (stranger !== undefined) return stranger === sender;
     if (this.#strangers.size >= strangersMax) return false;
     this.#strangers.set(replicaId, sender);
     return true;

@@ -103,7 +103,7 @@ export class Replica {
   constructor(options: ReplicaOptions) {
     const { partition, storage, self, members, clock } = options;
     this.#options = options;
-    this.#hosts = new MemberHosts(members);
+    this.#hosts = new MemberHosts(members, () => this.committedConfiguration().replicaIdMax);
     const recovered = storage.group(partition);
     this.#machineState = recovered.machineState;
     this.#state = storage.state(partition);

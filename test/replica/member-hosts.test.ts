@@ -7,11 +7,13 @@ import type { NodeId } from '../../src/replica/ports.ts';
 const id = (replicaId: number): ReplicaId => replicaId as ReplicaId;
 const node = (nodeId: string): NodeId => nodeId as NodeId;
 
-function founded(): MemberHosts {
-  return new MemberHosts([
+/** `givenOut`: by committed configurations, as far as this member knows. */
+function founded(givenOut = 2): MemberHosts {
+  const members = [
     { replicaId: id(1), nodeId: node('n1') },
     { replicaId: id(2), nodeId: node('n2') },
-  ]);
+  ];
+  return new MemberHosts(members, () => id(givenOut));
 }
 
 function configuration(hosts: readonly (readonly [number, string])[]): Configuration {
@@ -36,7 +38,7 @@ test('a stranger is heard and can be answered, from then on from that node alone
 });
 
 test('what a configuration says counts more than who spoke first', () => {
-  const hosts = founded();
+  const hosts = founded(7);
   hosts.accepts(id(7), node('n3'));
   hosts.learn(
     configuration([
@@ -47,6 +49,19 @@ test('what a configuration says counts more than who spoke first', () => {
   expect(hosts.hostOf(id(7))).toBe('n4');
   expect(hosts.accepts(id(7), node('n3'))).toBe(false);
   expect(hosts.accepts(id(7), node('n4'))).toBe(true);
+});
+
+test('the leader has given an id to another node than an entry here that never was committed: it is heard, and answered', () => {
+  const hosts = founded();
+  hosts.learn(
+    configuration([
+      [1, 'n1'],
+      [3, 'n5'],
+    ]),
+  );
+  expect(hosts.accepts(id(3), node('n2'))).toBe(true);
+  expect(hosts.hostOf(id(3))).toBe('n2');
+  expect(hosts.accepts(id(2), node('n5'))).toBe(false);
 });
 
 test('who was left out by a later configuration is still known, so that he can be told', () => {
