@@ -169,6 +169,8 @@ export interface StorageConfig {
   readonly compression: boolean;
   /** Headers of the newest records of all partitions, kept so that a write need not read the database first; 0 for none. */
   readonly headerCacheBytes: number;
+  /** Damaged and old data directories that are kept beside the one in use; more in a row are no accident, and the node does not start. */
+  readonly setAsideMax: number;
   /** True only in tests that cut the power: the length of each log file is noted after each fsync. */
   readonly recordSyncPoints: boolean;
 }
@@ -348,6 +350,7 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     logBlockCacheBytes: 4 * MiB,
     compression: false,
     headerCacheBytes: 64 * MiB,
+    setAsideMax: 3,
     recordSyncPoints: false,
   },
   transport: {

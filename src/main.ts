@@ -18,7 +18,7 @@ const closeTimeoutMs = 5000;
 ignoreBrokenPipes();
 await runCommandLine(process.argv.slice(2), runNode);
 
-/** Resolves once the node serves; the process then lives until it is asked to stop. */
+/** The process lives until it is asked to stop, or the node can't go on. */
 async function runNode({ config, notices }: NodeStart): Promise<void> {
   const nodePart = import('./node/node.ts');
   const ask = (addresses: readonly string[]): void => {
@@ -42,40 +42,34 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
     },
     stopAtOnce: (exitCode) => process.exit(exitCode),
   });
-  try {
-    let joinAt = config.bootstrap === undefined ? (config.join ?? []) : undefined;
-    for (;;) {
-      const starting = startNode(joinAt);
-      // Loaded while the node reads its disk. A failed start is heard below.
-      starting.catch(() => undefined);
-      const { startHttp } = await import('./http/server.ts');
-      const node = await starting;
-      const http = await startHttp({ node: node.facade, config, logger });
-      stopServing = async () => {
-        await node.handOver();
-        await http.close(config.limits.drainTimeoutMs);
-        await node.close();
-      };
-      // Until it is ready a failure is a reason not to start: a founder of another cluster, say.
-      const failure = await Promise.race([node.ready, node.failed]);
-      if (failure === undefined) {
-        stopOnFailure(node, logger);
-        break;
-      }
-      if (!node.isEmptied(failure)) throw failure;
-      logger.warn({ reason: failure.message }, 'the data directory is empty: this node asks to be let in anew');
-      await http.close(0);
+  let joinAt = config.bootstrap === undefined ? (config.join ?? []) : undefined;
+  for (let start = 1; ; start += 1) {
+    const starting = startNode(joinAt);
+    // Loaded while the node reads its disk. A failed start is heard below.
+    starting.catch(() => undefined);
+    const { startHttp } = await import('./http/server.ts');
+    const node = await starting.catch(exitForFailedStart);
+    const http = await startHttp({ node: node.facade, config, logger }).catch(exitForFailedStart);
+    stopServing = async () => {
+      await node.handOver();
+      await http.close(config.limits.drainTimeoutMs);
       await node.close();
-      joinAt = otherFounders(config);
+    };
+    let failure = await Promise.race([node.ready, node.failed]);
+    if (failure === undefined) {
+      if (start === 1) process.stdout.write(`ready nodeId=${config.nodeId} http=${config.http.advertise}\n`);
+      failure = await node.failed;
+    } else if (node.comesBack(failure) === undefined) {
+      // Until it is ready a failure is a reason not to start: a founder of another cluster, say.
+      exitForFailedStart(failure);
     }
-  } catch (error) {
-    exitForFailedStart(error);
+    joinAt = node.comesBack(failure);
+    if (joinAt === undefined || joinAt.length === 0) stopForGood(failure, logger);
+    logger.error({ err: failure }, `nothing is served from this data directory any more: ${failure.message}`);
+    // What is under way is of no use: nobody is answered any more.
+    const closed = http.close(0).then(() => node.close());
+    await within(closeTimeoutMs, closed).catch(() => stopForGood(failure, logger));
   }
-  process.stdout.write(`ready nodeId=${config.nodeId} http=${config.http.advertise}\n`);
-}
-
-function otherFounders({ bootstrap, nodeId }: NodeStart['config']): readonly string[] {
-  return (bootstrap?.nodes ?? []).filter((founder) => founder.nodeId !== nodeId).map(({ http }) => http);
 }
 
 /** One line; only a bug shows its stack, because its message alone would lead nobody to it. */
@@ -102,11 +96,17 @@ function closeWithin(timeoutMs: number, closed: Promise<void>, logger: Logger): 
 }
 
 /** A node that must not go on answers nothing more: no draining. */
-function stopOnFailure(node: RunningNode, logger: Logger): void {
-  void node.failed.then((error) => {
-    logger.fatal({ err: error }, `the node stops: ${error.message}`);
-    process.exit(exitCodes.diskFailed);
+function stopForGood(error: Error, logger: Logger): never {
+  logger.fatal({ err: error }, `the node stops: ${error.message}`);
+  process.exit(exitCodes.diskFailed);
+}
+
+async function within(timeoutMs: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done after ${timeoutMs} ms`)), timeoutMs);
   });
+  await Promise.race([work, tooLate]).finally(() => clearTimeout(timer));
 }
 
 /** What nobody caught is a bug; a process in an unknown state must not vote or answer. */

@@ -166,6 +166,7 @@ export const configSchema: Section = section({
     blockCacheBytes: bytes(0, 64 * GiB),
     logBlockCacheBytes: bytes(0, 64 * GiB),
     headerCacheBytes: bytes(0, 64 * GiB),
+    setAsideMax: whole(0, 1000),
   }),
   transport: section({
     peerQueueBytesMax: bytes(1 * MiB, 4 * GiB),

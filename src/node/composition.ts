@@ -34,6 +34,7 @@ import { GroupHost } from './group-host.ts';
 import { MetadataHost } from './metadata-host.ts';
 import { verifyIncarnation } from './incarnations.ts';
 import { PeerRequests } from './peer-requests.ts';
+import { Rebuilding } from './rebuilding.ts';
 
 /** A transport that learns whom to connect to, and as whom. */
 export interface NodeTransport extends Transport {
@@ -70,6 +71,10 @@ export interface NodeParts {
   readonly drawClusterId: () => string;
   /** The node must stop: a record is damaged, an invariant broke, or the founders disagree. */
   readonly onFailure: (error: unknown) => void;
+  /** It came in anew, as its disk could not be believed. */
+  readonly rebuild?: { readonly reason: string; readonly movedTo: string } | undefined;
+  /** Called once all that was lost with that disk is held again. */
+  readonly onWhole?: () => void;
 }
 
 export interface ComposedNode {
@@ -80,6 +85,8 @@ export interface ComposedNode {
   replica(partition: PartitionId): Replica | undefined;
   /** Others lead what this node leads, as far as there are others; it goes on answering. */
   handOver(): Promise<void>;
+  /** From now on nothing that this node has stored decides anything: no replica of it votes, acknowledges or answers. */
+  halt(): void;
   /** Answers who still waits, and closes the transport. Storage and identity stay with their owner. */
   close(): Promise<void>;
 }
@@ -193,8 +200,12 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
   const peerRequests = new PeerRequests({ router, transfers, host, formation, metadata: metadataHost });
   requests = peerRequests;
   connect();
+  const { replicationFactor } = bootstrap;
+  const { rebuild, onWhole = () => undefined } = parts;
+  const rebuilding = rebuild && new Rebuilding({ map, nodeId, replicationFactor, note: rebuild, logger, onWhole });
   const facade = new Facade({
     map,
+    missing: () => rebuilding?.reason(),
     hints,
     host,
     router,
@@ -217,6 +228,10 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
       return hosted.handOver();
     },
     replica: (partition) => hosted.replica(partition),
+    halt() {
+      facade.shutDown();
+      hosted.halt();
+    },
     async close() {
       facade.shutDown();
       formation.stop();

@@ -25,6 +25,8 @@ import type { MetadataHost } from './metadata-host.ts';
 
 export interface FacadeOptions {
   readonly map: LiveMap;
+  /** What this node had and has not yet again, in words. */
+  readonly missing: () => string | undefined;
   readonly hints: LeaderHints;
   readonly host: GroupHost;
   readonly router: Router;
@@ -84,7 +86,10 @@ export class Facade implements NodeFacade {
 
   readiness(): Readiness {
     if (this.#leaving) return { ready: false, reasons: ['the node is shutting down'] };
-    return this.#options.host.readiness();
+    const { host, missing } = this.#options;
+    const readiness = host.readiness();
+    const lost = missing();
+    return lost === undefined ? readiness : { ready: false, reasons: [...readiness.reasons, lost] };
   }
 
   transferLeadership(partition: PartitionId, to: NodeId, deadlineAt: number): Promise<TransferOutcome> {

@@ -60,6 +60,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   #becomeReady: () => void = () => undefined;
   #cancelTick: () => void = () => undefined;
   #started = false;
+  #halted = false;
   /** Nodes that said that they are about to stop: they are sent no requests, and asked to lead nothing. */
   readonly #leaving = new Set<NodeId>();
   #tickedAt = 0;
@@ -110,6 +111,13 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     for (const partition of this.#planned) this.#maybeAddFounder(partition);
     this.#addNewcomers();
     this.#planTick();
+  }
+
+  /** Nothing that is stored here decides anything any more. Still to be stopped. */
+  halt(): void {
+    this.#halted = true;
+    this.#cancelTick();
+    this.#loop.stop();
   }
 
   /** Resolves once storage may be closed. */
@@ -215,7 +223,14 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   }
 
   staleRead(partition: PartitionId, key: Uint8Array): StaleValue | undefined {
-    return this.#hosted.staleRead(partition, key);
+    if (this.#halted) return undefined;
+    try {
+      return this.#hosted.staleRead(partition, key);
+    } catch (error) {
+      // Read outside the drive loop: a damaged record, as there.
+      this.#options.onFailure(error);
+      return undefined;
+    }
   }
 
   execute(partition: PartitionId, request: LeaderRequest, deadlineAt: number): Promise<LocalOutcome> {

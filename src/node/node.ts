@@ -3,12 +3,14 @@ import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
 import type { NodeFacade } from '../cluster/types.ts';
-import type { NodeId } from '../replica/ports.ts';
-import { openIdentity } from '../storage/identity.ts';
+import type { NodeId, Storage } from '../replica/ports.ts';
+import { StorageDamage } from '../storage/damage.ts';
+import { openIdentity, type OpenIdentity } from '../storage/identity.ts';
 import { openLevelStorage } from '../storage/level-storage.ts';
-import { setAside } from '../storage/set-aside.ts';
+import { forgetRebuild, markedDoubt, markInDoubt, rebuildNote, setAside, type Doubt } from '../storage/set-aside.ts';
 import { systemClock } from './clock.ts';
 import type { NodeTransport, TransportBinding } from './composition.ts';
+import { addressesOfOthers, DirectoryInDoubt, irreplaceable } from './doubt.ts';
 
 export interface NodeOptions {
   readonly config: Config;
@@ -26,10 +28,10 @@ export interface RunningNode {
   readonly facade: NodeFacade;
   /** Every partition hosted here knows its leader. */
   readonly ready: Promise<void>;
-  /** Resolves when the node must stop: its disk failed, a record is damaged, or an invariant broke. */
+  /** Resolves when the node must stop: its disk failed, a record is damaged, or an invariant broke. From then on nothing leaves it. */
   readonly failed: Promise<Error>;
-  /** Why it failed: a founder's directory was emptied, and it may start again to be let in anew. */
-  isEmptied(error: Error): boolean;
+  /** The failure is one that another `startNode` mends, with these addresses to join at: it has lost its data, not its place. */
+  comesBack(error: Error): readonly string[] | undefined;
   /** Others lead what this node leads, as far as there are others; it goes on answering. */
   handOver(): Promise<void>;
   /** Answers who still waits, writes what waits for the disk, closes. */
@@ -38,87 +40,146 @@ export interface RunningNode {
 
 /**
  * Opens the data directory, listens for peers and starts to take part. Resolves before the cluster is formed or has
- * leaders: see `ready`. Rejects with one clear line when the directory or a port can't be used.
+ * leaders: see `ready`. A directory that can't be believed is set aside, and the node comes in anew, as one that was emptied (`doubt.ts`).
+ * Rejects with one clear line when the directory or a port can't be used.
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
+  const { config, logger } = options;
+  try {
+    return await startOn(options);
+  } catch (error) {
+    if (!(error instanceof DirectoryInDoubt)) throw error;
+    const { doubt, joinAt } = error;
+    if (joinAt.length === 0) throw new Error(irreplaceable(config.dataDir, doubt), { cause: error });
+    const { setAsideMax } = config.storage;
+    const { movedTo } = await setAside(config.dataDir, { doubt, wallMs: systemClock.wallMs(), setAsideMax });
+    logger.error(
+      { reason: doubt.reason, movedTo },
+      `the data directory is ${doubt.kind === 'damaged' ? 'damaged' : 'an old copy'} and was set aside: this node asks to be let in anew`,
+    );
+    return startNode({ ...options, joinAt });
+  }
+}
+
+async function startOn(options: NodeOptions): Promise<RunningNode> {
   const { config, logger, joinAt, askToJoin } = options;
   const clock = systemClock;
   const random = Math.random;
   const failure = createFailure();
   const nodeId = config.nodeId as NodeId;
-  const identity = await openIdentity({ directory: config.dataDir, nodeId, clusterName: config.clusterName });
-  const opening = openLevelStorage({
-    directory: config.dataDir,
-    config: config.storage,
-    incarnation: identity.identity().incarnation,
-    onFailure: failure.report,
-    logger,
-  });
-  // Loaded while the disk is read. A storage that does not open is heard below.
-  opening.catch(() => undefined);
-  const [{ composeNode, EmptiedDirectory }, { startTransport }, { findOldCopy, otherMembers }] = await Promise.all([
-    import('./composition.ts'),
-    import('../transport/tcp-transport.ts'),
-    import('./old-copy.ts'),
-  ]);
-  const listen = (binding: TransportBinding): Promise<NodeTransport> =>
-    startTransport({ ...binding, listen: config.peer, config: config.transport, clock, random, logger });
-  const members = otherMembers(identity);
-  const { limits } = config;
-  // Behind the opening: a start that ends there, as a disk is damaged, is one that nobody has seen.
-  const storage = await opening;
-  const reason = await findOldCopy({ identity, members, startTransport: listen, clock, limits, logger });
-  if (reason !== undefined) {
-    await storage.close();
-    await identity.close();
-    const movedTo = setAside(config.dataDir, { reason, wallMs: clock.wallMs() });
-    logger.warn(
-      { reason, movedTo },
-      'the data directory is an old copy and was set aside: this node asks to be let in anew',
-    );
-    return startNode({ ...options, joinAt: members.map(({ http }) => http) });
+  const opened: { identity?: OpenIdentity; storage?: Storage } = {};
+  const inDoubt = (doubt: Doubt): DirectoryInDoubt =>
+    new DirectoryInDoubt(doubt, addressesOfOthers({ config, identity: opened.identity, joinAt }));
+  try {
+    const identity = await openIdentity({ directory: config.dataDir, nodeId, clusterName: config.clusterName });
+    opened.identity = identity;
+    const marked = markedDoubt(config.dataDir);
+    if (marked !== undefined) throw inDoubt(marked);
+    const opening = openLevelStorage({
+      directory: config.dataDir,
+      config: config.storage,
+      incarnation: identity.identity().incarnation,
+      onFailure: failure.report,
+      logger,
+    });
+    // Loaded while the disk is read. A storage that does not open is heard below.
+    opening.catch(() => undefined);
+    const [{ composeNode, EmptiedDirectory }, { startTransport }, { findOldCopy, otherMembers }] = await Promise.all([
+      import('./composition.ts'),
+      import('../transport/tcp-transport.ts'),
+      import('./old-copy.ts'),
+    ]);
+    const listen = (binding: TransportBinding): Promise<NodeTransport> =>
+      startTransport({ ...binding, listen: config.peer, config: config.transport, clock, random, logger });
+    // Behind the opening: a start that ends there, as a disk is damaged, is one that nobody has seen.
+    const storage = await opening;
+    opened.storage = storage;
+    const members = otherMembers(identity);
+    const { limits } = config;
+    const reason = await findOldCopy({ identity, members, startTransport: listen, clock, limits, logger });
+    if (reason !== undefined) throw inDoubt({ kind: 'old copy', reason });
+    if (joinAt !== undefined && identity.identity().formation.phase === 'unformed') {
+      const { awaitAdmission } = await import('./join-phase.ts');
+      const onListening = (): void => askToJoin(joinAt);
+      await awaitAdmission({ config, identity, storage, startTransport: listen, clock, logger, onListening });
+    }
+    const node = await composeNode({
+      config,
+      logger,
+      clock,
+      random,
+      // `setImmediate` runs after the sockets of this loop turn were read: one turn takes in all that has arrived.
+      schedule: (turn) => void setImmediate(turn),
+      identity,
+      storage,
+      startTransport: listen,
+      drawClusterId: () => randomBytes(16).toString('hex'),
+      onFailure: failure.report,
+      rebuild: rebuildNote(config.dataDir),
+      onWhole: () => forgetRebuild(config.dataDir),
+    });
+    let isMarked = false;
+    failure.onReport((error) => {
+      node.halt();
+      if (error instanceof StorageDamage) isMarked = mark(config.dataDir, error, logger);
+    });
+    return {
+      facade: node.facade,
+      ready: node.ready,
+      failed: failure.failed,
+      comesBack: (error) => {
+        if (!isMarked && !(error instanceof EmptiedDirectory)) return undefined;
+        return addressesOfOthers({ config, identity, joinAt });
+      },
+      handOver: () => node.handOver(),
+      async close() {
+        await node.close();
+        await storage.close();
+        await identity.close();
+      },
+    };
+  } catch (error) {
+    const doubt = error instanceof StorageDamage ? inDoubt({ kind: 'damaged', reason: error.message }) : error;
+    await opened.storage?.close();
+    await opened.identity?.close();
+    throw doubt;
   }
-  if (joinAt !== undefined && identity.identity().formation.phase === 'unformed') {
-    const { awaitAdmission } = await import('./join-phase.ts');
-    const onListening = (): void => askToJoin(joinAt);
-    await awaitAdmission({ config, identity, storage, startTransport: listen, clock, logger, onListening });
+}
+
+/** Whether the next start will know. A disk that does not take it is one to stop for. */
+function mark(directory: string, { message }: StorageDamage, logger: Logger): boolean {
+  try {
+    markInDoubt(directory, { kind: 'damaged', reason: message });
+    return true;
+  } catch (error) {
+    logger.error({ err: error }, 'that the data directory is damaged could not be written down');
+    return false;
   }
-  const node = await composeNode({
-    config,
-    logger,
-    clock,
-    random,
-    // `setImmediate` runs after the sockets of this loop turn were read: one turn takes in all that has arrived.
-    schedule: (turn) => void setImmediate(turn),
-    identity,
-    storage,
-    startTransport: listen,
-    drawClusterId: () => randomBytes(16).toString('hex'),
-    onFailure: failure.report,
-  });
-  return {
-    facade: node.facade,
-    ready: node.ready,
-    failed: failure.failed,
-    isEmptied: (error) => error instanceof EmptiedDirectory,
-    handOver: () => node.handOver(),
-    async close() {
-      await node.close();
-      await storage.close();
-      await identity.close();
-    },
-  };
 }
 
 interface Failure {
   readonly failed: Promise<Error>;
   readonly report: (error: unknown) => void;
+  /** `listener` is called with the first failure, before anything else happens; at once if there was one. */
+  readonly onReport: (listener: (error: Error) => void) => void;
 }
 
 function createFailure(): Failure {
-  let report: (error: unknown) => void = () => undefined;
-  const failed = new Promise<Error>((resolve) => {
-    report = (error) => resolve(error instanceof Error ? error : new Error(String(error)));
+  let first: Error | undefined;
+  let listener: (error: Error) => void = () => undefined;
+  let resolve: (error: Error) => void = () => undefined;
+  const failed = new Promise<Error>((resolveFailed) => {
+    resolve = resolveFailed;
   });
-  return { failed, report };
+  const report = (reported: unknown): void => {
+    if (first !== undefined) return;
+    first = reported instanceof Error ? reported : new Error(String(reported));
+    listener(first);
+    resolve(first);
+  };
+  const onReport = (added: (error: Error) => void): void => {
+    listener = added;
+    if (first !== undefined) added(first);
+  };
+  return { failed, report, onReport };
 }

@@ -56,12 +56,15 @@ export function syncDirectory(directory: string): void {
  * its lock with the process, however that ends. It is taken before the identity is read, so it can't be the data's own database.
  */
 export async function lockDirectory(directory: string): Promise<() => Promise<void>> {
-  const lock = new ClassicLevel(path.join(directory, 'lock'), { writeBufferSize: 64 * 1024, cacheSize: 0 });
+  const file = path.join(directory, 'lock');
+  const lock = new ClassicLevel(file, { writeBufferSize: 64 * 1024, cacheSize: 0 });
   try {
     await lock.open();
   } catch (error) {
     if (isLocked(error)) throw lockedError(directory, error);
-    throw error;
+    // The kernel's lock was had, and what is damaged holds nothing: only the file that was locked has to stay.
+    for (const name of fs.readdirSync(file)) if (name !== 'LOCK') fs.rmSync(path.join(file, name), { force: true });
+    await lock.open();
   }
   return () => lock.close();
 }

@@ -19,6 +19,7 @@ import type {
 } from '../replica/ports.ts';
 import { BatchSequence, recoverSequence, type RecoveredSequence } from './batch-sequence.ts';
 import { CommitQueue, type Queued } from './commit-queue.ts';
+import { StorageDamage } from './damage.ts';
 import type { Databases, DatabaseName } from './database.ts';
 import { nobodyDead, type DestructionWrite } from './destruction.ts';
 import { Group } from './group.ts';
@@ -124,7 +125,7 @@ export class GroupCommit implements Storage {
       },
       onFailure,
     });
-    this.#snapshots = new OpenSnapshots(databases.state);
+    this.#snapshots = new OpenSnapshots(databases.state, (error) => this.#fail(error));
     for (const stored of recovered.groups) {
       const group = this.#open(stored, isFounded(stored));
       this.#groups.set(stored.partition, group);
@@ -177,11 +178,13 @@ export class GroupCommit implements Storage {
     return this.#reading(this.#group(partition).state.rememberedResults(range));
   }
 
-  /** The database is not closed before it ends. */
+  /** The database is not closed before it ends. Who asked may not know what a damaged record means: the storage says so itself. */
   #reading<T>(read: Promise<T>): Promise<T> {
     const ended = read.then(
       () => undefined,
-      () => undefined,
+      (error: unknown) => {
+        if (error instanceof StorageDamage) this.#fail(error);
+      },
     );
     this.#reads.add(ended);
     void ended.then(() => this.#reads.delete(ended));

@@ -5,11 +5,11 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { crc32 } from 'node:zlib';
 import type { FormationState, IdentityStore, NodeId, NodeIdentity, PeerIncarnation } from '../replica/ports.ts';
+import { readChecked, writeChecked } from './checked-file.ts';
 import { StorageDamage } from './damage.ts';
 import { databaseNames } from './database.ts';
-import { DataDirectoryError, lockDirectory, prepareDirectory, syncDirectory } from './data-directory.ts';
+import { DataDirectoryError, lockDirectory, prepareDirectory } from './data-directory.ts';
 
 /** Of everything in the data directory: keys, records, files. */
 export const formatVersion = 2;
@@ -44,7 +44,7 @@ export async function openIdentity(options: IdentityOptions): Promise<OpenIdenti
   const { directory, nodeId, clusterName } = options;
   prepareDirectory(directory);
   // Once before the lock too: a directory of another node or a newer program is left as it is, lock file included.
-  check(readIdentity(directory), options);
+  checkUnlocked(options);
   const unlock = await lockDirectory(directory);
   try {
     const stored = readIdentity(directory);
@@ -99,14 +99,14 @@ class StoredIdentity implements OpenIdentity {
   map(): unknown {
     const file = path.join(this.#directory, mapFileName);
     if (!fs.existsSync(file)) return undefined;
-    const map = parse(fs.readFileSync(file, 'utf8'));
+    const map = readChecked(file);
     // It can be had again, from peers; but of whoever came later than the founders only it knows the addresses.
-    if (map === undefined) throw new StorageDamage(`${file} is corrupt; it may be deleted while founding nodes are up`);
+    if (map === undefined) throw new StorageDamage(`${file} is corrupt`);
     return map;
   }
 
   saveMap(map: object): void {
-    writeFile(path.join(this.#directory, mapFileName), map);
+    writeChecked(path.join(this.#directory, mapFileName), map);
   }
 
   admit(formation: FormationState, incarnation: number): void {
@@ -133,18 +133,17 @@ function readIdentity(directory: string): IdentityContent | undefined {
     if (!databaseNames.some((name) => fs.existsSync(path.join(directory, name)))) return undefined;
     throw new StorageDamage(`${file} is missing, and ${directory} holds a node's data`);
   }
-  const stored = parse(fs.readFileSync(file, 'utf8')) as IdentityContent | undefined;
+  const stored = readChecked(file) as IdentityContent | undefined;
   if (stored === undefined) throw new StorageDamage(`${file} is corrupt`);
   return stored;
 }
 
-/** The checksum is over the content's JSON, which parsing and printing again leaves as it is. */
-function parse(text: string): unknown {
+/** What is damaged is only said once no other process has the directory. */
+function checkUnlocked(options: IdentityOptions): void {
   try {
-    const { checksum, content } = JSON.parse(text) as { checksum: number; content: object };
-    return crc32(JSON.stringify(content)) === checksum ? content : undefined;
-  } catch {
-    return undefined;
+    check(readIdentity(options.directory), options);
+  } catch (error) {
+    if (!(error instanceof StorageDamage)) throw error;
   }
 }
 
@@ -167,20 +166,5 @@ function check(stored: IdentityContent | undefined, options: IdentityOptions): v
 }
 
 function writeIdentity(directory: string, content: IdentityContent): void {
-  writeFile(path.join(directory, fileName), content);
-}
-
-function writeFile(file: string, content: object): void {
-  const handle = fs.openSync(`${file}.new`, 'w', 0o600);
-  try {
-    fs.writeFileSync(
-      handle,
-      `${JSON.stringify({ checksum: crc32(JSON.stringify(content)), content }, undefined, 2)}\n`,
-    );
-    fs.fsyncSync(handle);
-  } finally {
-    fs.closeSync(handle);
-  }
-  fs.renameSync(`${file}.new`, file);
-  syncDirectory(path.dirname(file));
+  writeChecked(path.join(directory, fileName), content);
 }

@@ -48,7 +48,7 @@ export async function openLevelDatabase(options: {
     throw new StorageDamage(`LevelDB can't open ${directory}: ${cause}`, undefined, { cause: error });
   }
   return {
-    get: (key) => level.getSync(key),
+    get: (key) => believable(() => level.getSync(key)),
     batch: () => new LevelBatch(level, config.sync),
     scan: (range) => flatten(scanPieces(level, range)),
     scanPieces: (range) => scanPieces(level, range),
@@ -59,10 +59,24 @@ export async function openLevelDatabase(options: {
   };
 }
 
+function believable<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw asDamage(error);
+  }
+}
+
+/** What LevelDB finds for itself: a block or a log that can't be parsed. */
+function asDamage(error: unknown): unknown {
+  const isCorrupt = error instanceof Error && 'code' in error && error.code === 'LEVEL_CORRUPTION';
+  return isCorrupt ? new StorageDamage(`LevelDB: ${error.message}`, undefined, { cause: error }) : error;
+}
+
 function openSnapshot(level: ClassicLevel<Buffer, Buffer>): DatabaseSnapshot {
   const snapshot = level.snapshot();
   return {
-    get: (key) => level.getSync(key, { snapshot }),
+    get: (key) => believable(() => level.getSync(key, { snapshot })),
     scan: (range) => flatten(scanPieces(level, range, snapshot)),
     scanPieces: (range) => scanPieces(level, range, snapshot),
     close: () => snapshot.close(),
@@ -105,6 +119,8 @@ async function* inSteps<Item>(iterator: Steps<Item>, step: number): AsyncGenerat
       more = items.length > 0;
       if (more) yield items;
     }
+  } catch (error) {
+    throw asDamage(error);
   } finally {
     // What it says is of no matter any more, and whatever it meets, the iterator is closed.
     if (more && step > 1) await iterator.nextv(1).catch(() => undefined);
@@ -147,7 +163,9 @@ class LevelBatch implements DatabaseBatch {
   }
 
   write(): Promise<void> {
-    return this.#batch.write({ sync: this.#sync });
+    return this.#batch.write({ sync: this.#sync }).catch((error: unknown) => {
+      throw asDamage(error);
+    });
   }
 }
 

@@ -1,23 +1,110 @@
-/** A data directory that must not be used is kept, beside the place where a new one goes. */
+/**
+ * A data directory that must not be used any more is kept beside the place where a new one goes, and the new one says why it is there.
+ *
+ * Safety: the rename is what makes all replicas in it dead: from then on this node has nothing to vote or answer with, and it comes back
+ * as one that was emptied, under replica ids of its own. So it is durable before anything else is done.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
-import { syncDirectory } from './data-directory.ts';
+import { readChecked, writeChecked } from './checked-file.ts';
+import { lockDirectory, prepareDirectory, syncDirectory } from './data-directory.ts';
 
-/** Durably renames a closed data directory; returns where it is now. `reason` goes into the error when that can't be done. */
-export function setAside(directory: string, { reason, wallMs }: { reason: string; wallMs: number }): string {
+/** `old copy`: peers have seen a later start of it. `damaged`: something in it is not as it was written, or not there. */
+export type DoubtKind = 'old copy' | 'damaged';
+
+export interface Doubt {
+  readonly kind: DoubtKind;
+  /** What was found, in words. */
+  readonly reason: string;
+}
+
+/** Why a directory is new where there was one before. Kept until all that the old one held is held again. */
+export interface RebuildNote extends Doubt {
+  /** Where the old one is. */
+  readonly movedTo: string;
+  /** Wall time, ms since 1970: for people. */
+  readonly sinceMs: number;
+}
+
+export interface SetAsideOptions {
+  readonly doubt: Doubt;
+  readonly wallMs: number;
+  /** So many stay beside each other. */
+  readonly setAsideMax: number;
+}
+
+const suffixes: Readonly<Record<DoubtKind, string>> = { 'old copy': 'old', damaged: 'damaged' };
+const markerName = 'in-doubt.json';
+const noteName = 'rebuilding.json';
+
+/**
+ * While the node runs something was found that can't be right: from when this returns the directory is never used again, whatever a start would make of it.
+ * The node itself has to stop.
+ */
+export function markInDoubt(directory: string, doubt: Doubt): void {
+  writeChecked(path.join(directory, markerName), doubt);
+}
+
+/** Undefined when nothing was found so far. Its being there is what counts: it may be damaged as well. */
+export function markedDoubt(directory: string): Doubt | undefined {
+  const file = path.join(directory, markerName);
+  if (!fs.existsSync(file)) return undefined;
+  return (readChecked(file) as Doubt | undefined) ?? { kind: 'damaged', reason: `${file} is corrupt, and it is there` };
+}
+
+/**
+ * Durably renames a closed data directory, and makes an empty one in its place. Fails when that can't be done, and when too many were set aside
+ * before: then the disk is to be looked at, and no other start would change that.
+ */
+export async function setAside(directory: string, options: SetAsideOptions): Promise<RebuildNote> {
+  const { doubt, wallMs, setAsideMax } = options;
+  const { kind, reason } = doubt;
   const from = path.resolve(directory);
-  const to = `${from}.old-${new Date(wallMs).toISOString().replaceAll(':', '-')}`;
+  const to = `${from}.${suffixes[kind]}-${new Date(wallMs).toISOString().replaceAll(':', '-')}`;
+  const says = kind === 'damaged' ? 'is damaged' : 'is an old copy';
   try {
+    const others = earlier(from);
+    if (others.length >= setAsideMax) {
+      throw new Error(
+        `${others.length} were set aside before: look after the disk, then move ${others.join(', ')} away`,
+      );
+    }
     // A rename replaces an empty directory without a word.
-    if (fs.existsSync(to)) throw new Error(`${to} is there already`);
-    fs.renameSync(from, to);
-    syncDirectory(path.dirname(from));
+    if (fs.existsSync(to)) throw new Error(`${to} is there already; move it away and start again`);
+    // Held over the rename: whoever else starts here meanwhile finds it taken, or gone.
+    const unlock = await lockDirectory(from);
+    try {
+      fs.renameSync(from, to);
+      syncDirectory(path.dirname(from));
+    } finally {
+      await unlock();
+    }
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new Error(
-      `data directory ${directory} is an old copy (${reason}) and can't be set aside: ${why}; move it away and start again`,
-      { cause: error },
-    );
+    throw new Error(`data directory ${directory} ${says} (${reason}) and can't be set aside: ${why}`, { cause: error });
   }
-  return to;
+  const note = { ...doubt, movedTo: to, sinceMs: wallMs };
+  prepareDirectory(from);
+  writeChecked(path.join(from, noteName), note);
+  return note;
+}
+
+/** Undefined when the directory is not one that took another's place, or has been whole since. */
+export function rebuildNote(directory: string): RebuildNote | undefined {
+  const file = path.join(directory, noteName);
+  return fs.existsSync(file) ? (readChecked(file) as RebuildNote | undefined) : undefined;
+}
+
+export function forgetRebuild(directory: string): void {
+  fs.rmSync(path.join(directory, noteName), { force: true });
+  syncDirectory(directory);
+}
+
+/** Names of what was set aside of this directory. */
+function earlier(directory: string): readonly string[] {
+  const prefixes = Object.values(suffixes).map((suffix) => `${path.basename(directory)}.${suffix}-`);
+  return fs
+    .readdirSync(path.dirname(directory))
+    .filter((name) => prefixes.some((prefix) => name.startsWith(prefix)))
+    .toSorted();
 }

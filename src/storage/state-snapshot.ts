@@ -2,6 +2,7 @@ import { assert } from '../assert.ts';
 import type { MachineState } from '../kv/types.ts';
 import type { PartitionId, SnapshotChunk, StateSnapshot, StoredConfiguration } from '../replica/ports.ts';
 import type { Database, DatabaseRecord, DatabaseSnapshot } from './database.ts';
+import { StorageDamage } from './damage.ts';
 import { areaCounts } from './area-records.ts';
 import { areaEnd, areaKey, keyBehind, withinArea, type Area } from './keys.ts';
 import { readDurableState } from './recovery.ts';
@@ -21,6 +22,7 @@ export class DurableSnapshot implements StateSnapshot {
   readonly #area: Area;
   readonly #snapshot: DatabaseSnapshot;
   readonly #onClose: (closed: Promise<void>) => void;
+  readonly #onDamage: (error: StorageDamage) => void;
   readonly #scratch = new Scratch();
   #scan: Scan | undefined;
   #closed = false;
@@ -31,11 +33,14 @@ export class DurableSnapshot implements StateSnapshot {
     readonly snapshot: DatabaseSnapshot;
     readonly partition: PartitionId;
     readonly onClose: (closed: Promise<void>) => void;
+    /** Told as well as whoever reads: they take it for a transfer that failed. */
+    readonly onDamage: (error: StorageDamage) => void;
   }) {
     const { snapshot, partition } = options;
     this.#snapshot = snapshot;
     this.#partition = partition;
     this.#onClose = options.onClose;
+    this.#onDamage = options.onDamage;
     const { machineState, area, configuration } = readDurableState(snapshot, partition);
     this.machineState = machineState;
     this.configuration = configuration;
@@ -48,6 +53,9 @@ export class DurableSnapshot implements StateSnapshot {
     this.#reading = true;
     try {
       return await this.#read(after, bytesMax);
+    } catch (error) {
+      if (error instanceof StorageDamage) this.#onDamage(error);
+      throw error;
     } finally {
       this.#reading = false;
     }
@@ -141,15 +149,18 @@ export class OpenSnapshots {
   readonly #open = new Set<StateSnapshot>();
   /** Closed, and still held by a read. */
   readonly #closing = new Set<Promise<void>>();
+  readonly #onDamage: (error: StorageDamage) => void;
 
-  constructor(database: Database) {
+  constructor(database: Database, onDamage: (error: StorageDamage) => void) {
     this.#database = database;
+    this.#onDamage = onDamage;
   }
 
   open(partition: PartitionId): StateSnapshot {
     const opened = new DurableSnapshot({
       snapshot: this.#database.snapshot(),
       partition,
+      onDamage: this.#onDamage,
       onClose: (closed) => {
         this.#open.delete(opened);
         this.#closing.add(closed);

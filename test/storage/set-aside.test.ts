@@ -2,29 +2,95 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { setAside } from '../../src/storage/set-aside.ts';
+import { lockDirectory } from '../../src/storage/data-directory.ts';
+import {
+  forgetRebuild,
+  markedDoubt,
+  markInDoubt,
+  rebuildNote,
+  setAside,
+  type SetAsideOptions,
+} from '../../src/storage/set-aside.ts';
 
 let root: string;
+let data: string;
 
 beforeEach(() => {
   root = fs.mkdtempSync(path.join(os.tmpdir(), 'flotilla-aside-'));
-  fs.mkdirSync(path.join(root, 'data'));
-  fs.writeFileSync(path.join(root, 'data', 'identity.json'), 'old');
+  data = path.join(root, 'data');
+  fs.mkdirSync(data);
+  fs.writeFileSync(path.join(data, 'identity.json'), 'old');
 });
 afterEach(() => fs.rmSync(root, { recursive: true }));
 
-const when = { reason: 'n2 has seen start 6', wallMs: Date.UTC(2026, 11, 1, 18) };
+const when: SetAsideOptions = {
+  doubt: { kind: 'old copy', reason: 'n2 has seen start 6' },
+  wallMs: Date.UTC(2026, 11, 1, 18),
+  setAsideMax: 2,
+};
+const damaged = { ...when, doubt: { kind: 'damaged', reason: 'table file 000005.ldb is corrupt' } as const };
 
-test('the directory is kept whole beside its place, under a name that says when', () => {
-  const to = setAside(path.join(root, 'data'), when);
-  expect(to).toBe(path.join(root, 'data.old-2026-12-01T18-00-00.000Z'));
-  expect(fs.readFileSync(path.join(to, 'identity.json'), 'utf8')).toBe('old');
-  expect(fs.readdirSync(root)).toEqual([path.basename(to)]);
+test('the directory is kept whole beside its place, under a name that says when, and a new one says why it is there', async () => {
+  const note = await setAside(data, when);
+  expect(note).toEqual({
+    kind: 'old copy',
+    reason: 'n2 has seen start 6',
+    movedTo: path.join(root, 'data.old-2026-12-01T18-00-00.000Z'),
+    sinceMs: when.wallMs,
+  });
+  expect(fs.readFileSync(path.join(note.movedTo, 'identity.json'), 'utf8')).toBe('old');
+  expect(fs.readdirSync(root).toSorted()).toEqual(['data', path.basename(note.movedTo)]);
+  expect(rebuildNote(data)).toEqual(note);
+  forgetRebuild(data);
+  expect(fs.readdirSync(data)).toEqual([]);
 });
 
-test('nothing is replaced: where that name is taken, or there is nothing to rename, it says what to do', () => {
+test('a damaged one is named so', async () => {
+  const { movedTo } = await setAside(data, damaged);
+  expect(path.basename(movedTo)).toBe('data.damaged-2026-12-01T18-00-00.000Z');
+});
+
+test('nothing is replaced: where that name is taken it says what to do', async () => {
   fs.mkdirSync(path.join(root, 'data.old-2026-12-01T18-00-00.000Z'));
-  expect(() => setAside(path.join(root, 'data'), when)).toThrow(/n2 has seen start 6.*is there already; move it away/);
-  expect(fs.readFileSync(path.join(root, 'data', 'identity.json'), 'utf8')).toBe('old');
-  expect(() => setAside(path.join(root, 'none'), when)).toThrow(/can't be set aside: ENOENT/);
+  await expect(setAside(data, when)).rejects.toThrow(/n2 has seen start 6.*is there already; move it away/);
+  expect(fs.readFileSync(path.join(data, 'identity.json'), 'utf8')).toBe('old');
+});
+
+test('one that another process has is left alone', async () => {
+  const unlock = await lockDirectory(data);
+  await expect(setAside(data, when)).rejects.toThrow(/is in use by another process/);
+  await unlock();
+  expect(fs.existsSync(path.join(data, 'identity.json'))).toBe(true);
+});
+
+test('after so many it is the disk that has to be looked after', async () => {
+  await setAside(data, when);
+  await setAside(data, damaged);
+  const once = { ...when, wallMs: when.wallMs + 1 };
+  await expect(setAside(data, once)).rejects.toThrow(
+    /2 were set aside before: look after the disk, then move data\.damaged-.*, data\.old-.* away/,
+  );
+  expect(fs.existsSync(data)).toBe(true);
+});
+
+test('what was found in a running node is there at its next start, whatever became of the file that says it', () => {
+  expect(markedDoubt(data)).toBeUndefined();
+  markInDoubt(data, damaged.doubt);
+  expect(markedDoubt(data)).toEqual(damaged.doubt);
+  fs.truncateSync(path.join(data, 'in-doubt.json'), 7);
+  expect(markedDoubt(data)).toMatchObject({ kind: 'damaged', reason: expect.stringContaining('is corrupt') as string });
+});
+
+test('a damaged lock holds up nobody, and is still a lock', async () => {
+  await (
+    await lockDirectory(data)
+  )();
+  for (const name of [
+    'CURRENT',
+    ...fs.readdirSync(path.join(data, 'lock')).filter((file) => file.startsWith('MANIFEST')),
+  ])
+    fs.writeFileSync(path.join(data, 'lock', name), 'nonsense');
+  const unlock = await lockDirectory(data);
+  await expect(lockDirectory(data)).rejects.toThrow(/is in use/);
+  await unlock();
 });

@@ -1,0 +1,58 @@
+/** A node that came in anew because its disk could not be believed: until when something is missing, and what is said of it. */
+import type { LiveMap } from '../cluster/live-map.ts';
+import { metadataPartition } from '../cluster/metadata/records.ts';
+import type { Logger } from '../logger.ts';
+import type { NodeId } from '../replica/ports.ts';
+
+export interface RebuildingOptions {
+  readonly map: LiveMap;
+  readonly nodeId: NodeId;
+  readonly replicationFactor: number;
+  /** Why, and where what it had is now. */
+  readonly note: { readonly reason: string; readonly movedTo: string };
+  readonly logger: Pick<Logger, 'info'>;
+  /** Called once: nobody has to know of it any more. */
+  readonly onWhole: () => void;
+}
+
+/**
+ * All partitions of the cluster have as many replicas as they should, by the directory, which names a replica once it votes: what was lost with the disk has
+ * been made good, here or elsewhere. Until then the node is not ready, so that whoever restarts nodes one after the other waits.
+ */
+export class Rebuilding {
+  readonly #options: RebuildingOptions;
+  #whole = false;
+
+  constructor(options: RebuildingOptions) {
+    this.#options = options;
+    options.map.onChange(() => this.#look());
+    this.#look();
+  }
+
+  /** Why the node is not ready; undefined once it is whole. */
+  reason(): string | undefined {
+    if (this.#whole) return undefined;
+    const { map, nodeId, note } = this.#options;
+    const lacking = this.#lacking();
+    const what =
+      map.node(nodeId)?.standing === 'up' ? `partitions ${lacking.join(', ')} lack a replica` : 'it is being let in';
+    return `the node is filled again, as its disk could not be believed (${note.reason}): ${what}`;
+  }
+
+  #look(): void {
+    const { map, nodeId, note, logger, onWhole } = this.#options;
+    if (this.#whole || map.node(nodeId)?.standing !== 'up' || this.#lacking().length > 0) return;
+    this.#whole = true;
+    onWhole();
+    logger.info(note, 'the node is whole again: what was set aside is not needed any more, and may be deleted');
+  }
+
+  #lacking(): readonly number[] {
+    const { map, replicationFactor } = this.#options;
+    const holders = map.nodes.filter(({ standing }) => standing === 'up').length;
+    const due = Math.min(replicationFactor, holders);
+    return [metadataPartition, ...map.partitions.map(({ id }) => id)].filter(
+      (id) => (map.partition(id)?.replicas.length ?? 0) < due,
+    );
+  }
+}
