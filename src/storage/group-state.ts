@@ -13,6 +13,7 @@ import type {
 } from '../kv/types.ts';
 import type { LogIndex } from '../raft/types.ts';
 import type { PartitionId, StoredConfiguration, TimeRange, ValuePage, ValueRange } from '../replica/ports.ts';
+import { StorageDamage } from './damage.ts';
 import type { Database, DatabaseBatch } from './database.ts';
 import { groupKey, RecordKind, Space, spaceKey, timedKey, valueKey, type Area } from './keys.ts';
 import { HeaderCache, type HeaderCacheBudget } from './header-cache.ts';
@@ -109,7 +110,25 @@ export class GroupState implements StateReader {
       const staged = this.#overlay.get(overlayKey(key));
       if (staged !== undefined) return staged.record;
     }
-    return this.#stored(key);
+    const found = this.#stored(key);
+    this.#expectKnown(key, found);
+    return found;
+  }
+
+  /**
+   * A bit that turned in a table of LevelDB's makes a key vanish, or brings back the version below it, whose checksum is good: where the newest
+   * header is known, that is seen.
+   */
+  #expectKnown(key: Uint8Array, found: ValueRecord | undefined): void {
+    const known = this.#cache.get(overlayKey(key));
+    if (known === undefined || known.header?.revision === found?.revision) return;
+    const [is, was] = [found, known.header].map((one) =>
+      one === undefined ? 'absent' : `of revision ${one.revision}`,
+    );
+    throw new StorageDamage(
+      `partition ${this.#partition}: a value read is ${is}, and the newest written is ${was}`,
+      this.#partition,
+    );
   }
 
   header(key: Uint8Array): RecordHeader | undefined {
