@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../sim/random.ts';
 import type { TestNode } from '../testing/cluster.ts';
 import { diskFaults } from './disk-faults.ts';
+import { fileFaults } from './file-faults.ts';
 import type { Rig } from './rig.ts';
 import { trafficFaults } from './traffic-faults.ts';
 
@@ -175,7 +176,7 @@ const networkFaults = {
   ),
 } satisfies Record<string, FaultMaker>;
 
-export const faults = { ...processFaults, ...networkFaults, ...diskFaults, ...trafficFaults };
+export const faults = { ...processFaults, ...networkFaults, ...diskFaults, ...fileFaults, ...trafficFaults };
 
 export type FaultKind = keyof typeof faults;
 export const faultKinds = Object.keys(faults) as readonly FaultKind[];

@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { startCluster, type ClusterSettings, type TestCluster, type TestNode } from '../testing/cluster.ts';
 import { freePorts } from '../testing/ports.ts';
 import { FaultyDisks } from './disk.ts';
@@ -18,6 +19,7 @@ export interface RigOptions {
 
 /** How long a node may take to be ready again. */
 const restartMsMax = 60_000;
+const readyPollMs = 50;
 
 export class Rig {
   readonly cluster: TestCluster;
@@ -119,6 +121,18 @@ export class Rig {
       await Promise.race([late, Promise.all(nodes.map((node) => node.restart()))]);
     } finally {
       clearTimeout(timer);
+    }
+  }
+
+  /** Resolves when this node, which runs, holds all that it should. */
+  async ready(node: TestNode): Promise<void> {
+    const endsAt = performance.now() + restartMsMax;
+    for (let last = 'no answer'; performance.now() < endsAt; await delay(readyPollMs)) {
+      const answer = await this.cluster.request('GET', '/readyz', { node }).catch(() => undefined);
+      if (answer?.status === 200) return;
+      last = answer?.text() ?? last;
+      if (performance.now() + readyPollMs >= endsAt)
+        throw new Error(`${node.nodeId} is not whole ${restartMsMax} ms after its start: ${last}`);
     }
   }
 
