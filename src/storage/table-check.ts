@@ -158,7 +158,9 @@ function readHandle(reader: Reader): BlockHandle {
 function liveTables(databaseDirectory: string): LiveTable[] {
   const current = path.join(databaseDirectory, 'CURRENT');
   if (!fs.existsSync(current)) return [];
-  const manifest = path.join(databaseDirectory, fs.readFileSync(current, 'utf8').trim());
+  const name = fs.readFileSync(current, 'latin1');
+  if (!/^MANIFEST-\d+\n$/.test(name)) throw new StorageDamage(`${current} is corrupt: it names no manifest`);
+  const manifest = path.join(databaseDirectory, name.trim());
   if (!fs.existsSync(manifest)) throw new StorageDamage(`${path.basename(manifest)} is missing`);
   const sizes = new Map<number, number>();
   try {
