@@ -79,6 +79,44 @@ export const fileFaults = {
       },
     };
   },
+  'emptied disk': async (rig, random) => {
+    const victim = random.pick(rig.nodes);
+    return {
+      words: victim.nodeId,
+      lastsMs: random.magnitude(20, 1000),
+      begin: async () => {
+        await rig.kill([victim]);
+        rmSync(victim.dataDir, { recursive: true });
+      },
+      end: async () => {
+        await rig.restart([victim]);
+        await whole(rig, victim);
+      },
+    };
+  },
+  'kill while filled': async (rig, random) => {
+    const victim = random.pick(rig.nodes);
+    const kills = random.whole(1, 3);
+    return {
+      words: `${victim.nodeId}, ${kills} times`,
+      lastsMs: random.magnitude(20, 300),
+      begin: async () => {
+        await rig.kill([victim]);
+        rmSync(victim.dataDir, { recursive: true });
+        for (let killed = 0; killed < kills; killed += 1) {
+          // Into whatever it does then: being let in, taking states, installing them.
+          const started = rig.restart([victim]).catch(() => undefined);
+          await delay(random.magnitude(200, 4000));
+          await rig.kill([victim]);
+          await started;
+        }
+      },
+      end: async () => {
+        await rig.restart([victim]);
+        await whole(rig, victim);
+      },
+    };
+  },
 } satisfies Record<string, FaultMaker>;
 
 /** Says what was done. A file of nothing stays as it is, unless it is removed. */
