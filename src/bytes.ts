@@ -23,3 +23,22 @@ export function readU64(bytes: Buffer, offset: number): number {
 export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
+
+/**
+ * Memory that bytes are put together in, one time after the other: what is made of it must have been copied, or be of no more use,
+ * by the next time.
+ */
+export class Scratch {
+  #bytes: Buffer;
+
+  constructor(length = 64 * 1024) {
+    this.#bytes = Buffer.allocUnsafeSlow(length);
+  }
+
+  /** At least `length` bytes; what they held before is lost. */
+  take(length: number): Buffer {
+    const had = this.#bytes.length;
+    if (had < length) this.#bytes = Buffer.allocUnsafeSlow(Math.max(length, 2 * had));
+    return this.#bytes;
+  }
+}

@@ -1,5 +1,6 @@
 /** A storage snapshot that is held open over the attempts to carry it. */
 import { assert } from '../assert.ts';
+import type { Scratch } from '../bytes.ts';
 import type { MachineState } from '../kv/types.ts';
 import type { LogIndex } from '../raft/types.ts';
 import type { StateSnapshot, StoredConfiguration } from './ports.ts';
@@ -34,14 +35,14 @@ export class HeldSnapshot {
     return this.#snapshot.configuration;
   }
 
-  async read(after: Uint8Array | undefined, bytesMax: number): ReturnType<StateSnapshot['read']> {
+  async read(after: Uint8Array | undefined, bytesMax: number, memory: Scratch): ReturnType<StateSnapshot['read']> {
     assert(
       !this.#reading && !this.#released,
       'a snapshot is read by one transfer, chunk after chunk, until it is released',
     );
     this.#reading = true;
     try {
-      return await this.#snapshot.read(after, bytesMax);
+      return await this.#snapshot.read(after, bytesMax, memory);
     } finally {
       this.#reading = false;
       this.#closeIfDone();

@@ -1,4 +1,5 @@
 /** What a replica needs of the world, as types: storage, transport, clock. The real ones and the simulated ones pass the same contract suites. */
+import type { Scratch } from '../bytes.ts';
 import type { Entry, HardState, LogIndex, LogReader, Message, ReplicaId, SnapshotPoint, Term } from '../raft/types.ts';
 import type { DueKey, KeyRange, MachineState, RangePage, RememberedAt, StateReader, StateWrite } from '../kv/types.ts';
 
@@ -79,8 +80,11 @@ export interface StateSnapshot {
   /** Its applied index and term are the snapshot's point. */
   readonly machineState: MachineState;
   readonly configuration: StoredConfiguration | undefined;
-  /** One read at a time. Rejects with a StorageDamage for a record that does not verify, and once it is closed. */
-  read(after: Uint8Array | undefined, bytesMax: number): Promise<SnapshotChunk>;
+  /**
+   * One read at a time. The records are put together in `memory`, so those of the last read with it are gone from the call on.
+   * Rejects with a StorageDamage for a record that does not verify, and once it is closed.
+   */
+  read(after: Uint8Array | undefined, bytesMax: number, memory: Scratch): Promise<SnapshotChunk>;
   close(): void;
 }
 
@@ -180,6 +184,7 @@ export interface Storage {
   /**
    * Verifies one chunk and stages it; resolves once it is durable. The same chunk may come again. Rejects with a
    * SnapshotDamage, and stages none of it, when a record does not verify; this node's own disk is not in doubt then.
+   * `records` is looked at until it settles, and not any more then.
    */
   stageSnapshotChunk(partition: PartitionId, records: Buffer): Promise<void>;
   /**

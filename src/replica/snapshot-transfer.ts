@@ -1,5 +1,6 @@
 /** One attempt to carry one snapshot to one replica: begin, chunk after chunk, end. */
 import { assert, unreachable } from '../assert.ts';
+import { Scratch } from '../bytes.ts';
 import type { SnapshotConfig } from '../config.ts';
 import type { LogIndex, ReplicaId, Term } from '../raft/types.ts';
 import type { ByteRate } from './byte-rate.ts';
@@ -70,6 +71,12 @@ export class SnapshotTransfer {
   readonly #target: SnapshotTarget;
   readonly #held: HeldSnapshot;
   readonly #id: SnapshotId;
+  /**
+   * Each chunk is put together here, and sent from here without another copy. Safety: when the next one is, this one has been
+   * answered, so none of its bytes is still to be sent (who answers what it has not read gets a frame with a wrong checksum). One that
+   * was not answered in time may be sent for long: it ends this attempt, and with it the use of this memory.
+   */
+  readonly #chunkMemory = new Scratch(0);
   #cancelled = false;
   #endWait: () => void = () => undefined;
 
@@ -139,7 +146,7 @@ export class SnapshotTransfer {
     if (this.#isCancelled()) return { type: 'over', outcome: cancelled };
     let part: Awaited<ReturnType<HeldSnapshot['read']>>;
     try {
-      part = await this.#held.read(after ?? undefined, limits.chunkBytes);
+      part = await this.#held.read(after ?? undefined, limits.chunkBytes, this.#chunkMemory);
     } catch (error) {
       return { type: 'over', outcome: { type: 'unreadable', error } };
     }

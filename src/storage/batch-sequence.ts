@@ -11,13 +11,13 @@
  * write. Records covering the last 4 x the larger of the two therefore reach further back than any log file, and
  * what counts as their bytes here is less than what the batch takes there. Small databases keep `recordsMin` anyway.
  */
+import type { Scratch } from '../bytes.ts';
 import type { StorageConfig } from '../config.ts';
 import { StorageDamage } from './damage.ts';
 import type { DatabaseBatch, DatabaseName, Databases } from './database.ts';
 import type { Mark } from './high-water.ts';
 import { indexKey, nodePartition, RecordKind } from './keys.ts';
 import { decodeSequence, encodeSequence } from './records.ts';
-import type { Scratch } from './sealing.ts';
 
 const recordsMin = 1000;
 /** After a burst of small batches many records fall due at once; they go little by little. */

@@ -1,9 +1,9 @@
 import { AssertionError } from '../assert.ts';
+import { Scratch } from '../bytes.ts';
 import { planted } from '../planted.ts';
 import type { BatchSequence } from './batch-sequence.ts';
 import type { Database, DatabaseBatch } from './database.ts';
 import type { Mark } from './high-water.ts';
-import { Scratch } from './sealing.ts';
 
 export interface Queued {
   /** Grows with each thing handed to the storage, whichever queue it goes in. */

@@ -11,6 +11,7 @@
  * The tombstone stays for ever, and so does that machine state. Each is the first of its group's keys, so that whoever asks for
  * the group's first record finds it there and walks over nothing that was deleted behind it.
  */
+import type { Scratch } from '../bytes.ts';
 import { planted } from '../planted.ts';
 import type { LogIndex, ReplicaId } from '../raft/types.ts';
 import type { DeadReplicas, PartitionId } from '../replica/ports.ts';
@@ -19,7 +20,7 @@ import type { DatabaseBatch } from './database.ts';
 import type { GroupLog } from './group-log.ts';
 import { groupKey, indexKey, indexKeyBytes, RecordKind } from './keys.ts';
 import { encodeDead, recordOverheadBytes, type DeadRecord } from './records.ts';
-import { putRecord, type Scratch } from './sealing.ts';
+import { putRecord } from './sealing.ts';
 import type { StagingArea } from './staging-area.ts';
 
 /** Entries that one batch takes out: so few that what else waits for the log hardly notices. */

@@ -1,11 +1,12 @@
 import { assert } from '../assert.ts';
+import type { Scratch } from '../bytes.ts';
 import type { Entry, LogIndex, LogReader, SnapshotPoint, Term } from '../raft/types.ts';
 import type { LogWrite, PartitionId } from '../replica/ports.ts';
 import { StorageDamage } from './damage.ts';
 import type { Database, DatabaseBatch } from './database.ts';
 import { indexKey, RecordKind } from './keys.ts';
 import { decodeEntry, encodeEntry, encodeLogStart, type ChainedEntry, type LogStart } from './records.ts';
-import { putRecord, type Scratch } from './sealing.ts';
+import { putRecord } from './sealing.ts';
 
 /** The end of a chain: what the next entry's record must name as its predecessor. */
 export interface ChainPosition {

@@ -1,4 +1,4 @@
-import { asBuffer } from '../bytes.ts';
+import { asBuffer, type Scratch } from '../bytes.ts';
 import { planted } from '../planted.ts';
 import type {
   DueKey,
@@ -19,7 +19,7 @@ import { groupKey, RecordKind, Space, spaceKey, timedKey, valueKey, type Area } 
 import { HeaderCache, type HeaderCacheBudget } from './header-cache.ts';
 import { recordOverheadBytes } from './records.ts';
 import type { StoredGroup } from './recovery.ts';
-import { putRecord, type Scratch } from './sealing.ts';
+import { putRecord } from './sealing.ts';
 import {
   decodeDue,
   decodeRemembered,

@@ -1,4 +1,5 @@
 import { assert } from '../assert.ts';
+import type { Scratch } from '../bytes.ts';
 import { noReplica, type ReplicaId } from '../raft/types.ts';
 import type { DeadReplicas, LogWrite, RemovedReplica } from '../replica/ports.ts';
 import type { DatabaseBatch, Databases } from './database.ts';
@@ -8,7 +9,7 @@ import { GroupState } from './group-state.ts';
 import type { HeaderCacheBudget } from './header-cache.ts';
 import { encodeHardState, encodeLogStart, encodeReplica, type DeadRecord } from './records.ts';
 import { emptyGroup, type StoredGroup } from './recovery.ts';
-import { putRecord, type Scratch } from './sealing.ts';
+import { putRecord } from './sealing.ts';
 import { StagingArea, type StagingQueue } from './staging-area.ts';
 
 export interface GroupOptions {

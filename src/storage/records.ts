@@ -1,5 +1,5 @@
 /** The records of Raft and of the node; those of the state machine are in `state-records.ts`. Golden bytes in `test/storage/records.test.ts` hold these layouts still. */
-import { readU64, writeU64 } from '../bytes.ts';
+import { readU64, writeU64, type Scratch } from '../bytes.ts';
 import type { Entry, EntryKind, HardState, LogIndex, ReplicaId, Term } from '../raft/types.ts';
 import type { PartitionId } from '../replica/ports.ts';
 import {
@@ -21,7 +21,6 @@ import {
   unseal,
   version,
   type EncodedRecord,
-  type Scratch,
 } from './sealing.ts';
 
 /** version, kind, term, predecessor's checksum */

@@ -4,7 +4,7 @@
  * is told from a good one. The checksum stands last so that key and content are one stretch of memory, summed in one go.
  */
 import { crc32 } from 'node:zlib';
-import { readU64, writeU64 } from '../bytes.ts';
+import { readU64, writeU64, type Scratch } from '../bytes.ts';
 import type { PartitionId } from '../replica/ports.ts';
 import { StorageDamage } from './damage.ts';
 import type { DatabaseBatch } from './database.ts';
@@ -26,17 +26,6 @@ export interface EncodedRecord {
   readonly key: Buffer;
   readonly value: Buffer;
   readonly checksum: number;
-}
-
-/** Memory that records are encoded in, one after the other: LevelDB's batch copies each as it is put. */
-export class Scratch {
-  #bytes = Buffer.allocUnsafeSlow(64 * 1024);
-
-  /** At least `length` bytes; what they held before is lost. */
-  take(length: number): Buffer {
-    if (this.#bytes.length < length) this.#bytes = Buffer.allocUnsafeSlow(2 * length);
-    return this.#bytes;
-  }
 }
 
 /** What a row of numbers may carry besides. */

@@ -14,10 +14,12 @@
  * from and goes to. So what was verified at one end is verified again at the other.
  */
 import { crc32 } from 'node:zlib';
+import { assert } from '../assert.ts';
+import type { Scratch } from '../bytes.ts';
 import type { PartitionId } from '../replica/ports.ts';
 import { SnapshotDamage, StorageDamage } from './damage.ts';
 import { areaCounts, type AreaCounts } from './area-records.ts';
-import { areaKey } from './keys.ts';
+import { areaKey, type Area } from './keys.ts';
 import { checksumBytes } from './sealing.ts';
 
 const version = 1;
@@ -33,46 +35,66 @@ export interface ChunkRecord {
   readonly counts: AreaCounts;
 }
 
-/** Gathers the records of one chunk. */
+/** Puts one chunk together, in memory that the next may be put together in. */
 export class ChunkWriter {
   readonly #partition: PartitionId;
-  readonly #parts: Buffer[] = [];
+  readonly #bytesMax: number;
+  readonly #memory: Scratch;
+  #chunk: Buffer;
   #records = 0;
-  #bytes = headerBytes + checksumBytes;
+  /** Of the last record. */
+  #end = headerBytes;
 
-  constructor(partition: PartitionId) {
+  constructor(partition: PartitionId, { bytesMax, memory }: { readonly bytesMax: number; readonly memory: Scratch }) {
     this.#partition = partition;
+    this.#bytesMax = bytesMax;
+    this.#memory = memory;
+    this.#chunk = memory.take(Math.max(bytesMax, headerBytes + checksumBytes));
   }
 
-  get records(): number {
-    return this.#records;
+  /** Whether a record of these sizes goes in as well. The first one does, whatever it takes. */
+  hasRoom(name: Uint8Array, value: Uint8Array): boolean {
+    return this.#records === 0 || this.#bytesWith(name, value) <= this.#bytesMax;
   }
 
-  /** Bytes of the chunk with a record of these sizes in it. */
-  bytesWith(name: Uint8Array, value: Uint8Array): number {
-    return this.#bytes + recordHeaderBytes + name.length + value.length;
-  }
-
-  /** Both must stay as they are until `finish`, which copies them. */
-  add(name: Buffer, value: Buffer): void {
-    const header = Buffer.allocUnsafe(recordHeaderBytes);
-    header.writeUInt16BE(name.length, 0);
-    header.writeUInt32BE(value.length, 2);
-    this.#parts.push(header, name, value);
+  /** Copies both. `area` is the one that the value was sealed in. */
+  add(name: Buffer, value: Buffer, area: Area): void {
+    assert(this.hasRoom(name, value), 'a chunk has room for what is added to it');
+    const bytes = this.#bytesWith(name, value);
+    // If so, then it is the first, and nothing is lost.
+    if (bytes > this.#chunk.length) this.#chunk = this.#memory.take(bytes);
+    const at = this.#end + recordHeaderBytes;
+    this.#chunk.writeUInt16BE(name.length, this.#end);
+    this.#chunk.writeUInt32BE(value.length, this.#end + 2);
+    this.#chunk.set(name, at);
+    this.#chunk.set(value, at + name.length);
+    this.#end = at + name.length + value.length;
     this.#records += 1;
-    this.#bytes = this.bytesWith(name, value);
+    if (area !== 0) sealInArea0(this.#partition, this.#chunk.subarray(at, this.#end));
   }
 
+  /** A view, good until the memory is used again. */
   finish(): Buffer {
-    const header = Buffer.allocUnsafe(headerBytes);
-    header[0] = version;
-    header.writeUInt32BE(this.#partition, 1);
-    header.writeUInt32BE(this.#records, 5);
-    const chunk = Buffer.concat([header, ...this.#parts, Buffer.alloc(checksumBytes)], this.#bytes);
-    chunk.writeUInt32BE(crc32(chunk.subarray(0, -checksumBytes)), chunk.length - checksumBytes);
+    const chunk = this.#chunk.subarray(0, this.#end + checksumBytes);
+    chunk[0] = version;
+    chunk.writeUInt32BE(this.#partition, 1);
+    chunk.writeUInt32BE(this.#records, 5);
+    chunk.writeUInt32BE(crc32(chunk.subarray(0, this.#end)), this.#end);
     return chunk;
   }
+
+  #bytesWith(name: Uint8Array, value: Uint8Array): number {
+    return this.#end + recordHeaderBytes + name.length + value.length + checksumBytes;
+  }
 }
+
+/** A record's name and value, one behind the other: its checksum becomes that of area 0. */
+function sealInArea0(partition: PartitionId, record: Buffer): void {
+  const end = record.length - checksumBytes;
+  record.writeUInt32BE(crc32(record.subarray(0, end), crc32(areaKey(partition, 0, noName))), end);
+}
+
+const noName = Buffer.alloc(0);
 
 /** All records, verified, in ascending order of their keys. Throws a SnapshotDamage. Views into `chunk`. */
 export function decodeChunk(partition: PartitionId, chunk: Buffer): readonly ChunkRecord[] {

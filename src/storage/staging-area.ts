@@ -1,4 +1,5 @@
 import { assert } from '../assert.ts';
+import type { Scratch } from '../bytes.ts';
 import { planted } from '../planted.ts';
 import { emptyMachineState } from '../kv/machine.ts';
 import type { MachineState } from '../kv/types.ts';
@@ -10,7 +11,7 @@ import type { GroupState } from './group-state.ts';
 import { addCounts, nothingCounted, type AreaCounts } from './area-records.ts';
 import { areaEnd, areaKey, groupKey, keyBehind, otherArea, RecordKind, Space, withinArea, type Area } from './keys.ts';
 import type { StoredGroup } from './recovery.ts';
-import { putRecord, type Scratch } from './sealing.ts';
+import { putRecord } from './sealing.ts';
 import { decodeChunk, type ChunkRecord } from './snapshot-chunk.ts';
 import {
   decodeUnswept,

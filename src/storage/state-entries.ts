@@ -2,14 +2,14 @@
  * What an area holds besides values: results for repeats, and what finds by time the results that were kept long enough and the
  * keys that are due. Sealed like all records.
  */
-import { readU64, writeU64 } from '../bytes.ts';
+import { readU64, writeU64, type Scratch } from '../bytes.ts';
 import { CommandFormatError } from '../kv/byte-reader.ts';
 import { dedupDigestBytes } from '../kv/command.ts';
 import { decodeResult, encodeResult } from '../kv/result-codec.ts';
 import type { DueKey, RememberedAt, RememberedResult, RequestName } from '../kv/types.ts';
 import type { PartitionId } from '../replica/ports.ts';
 import { areaPrefixBytes, partitionOfKey, Space, writeAreaPrefix, type Area } from './keys.ts';
-import { checksumBytes, damagedRecord, seal, unseal, version, type EncodedRecord, type Scratch } from './sealing.ts';
+import { checksumBytes, damagedRecord, seal, unseal, version, type EncodedRecord } from './sealing.ts';
 
 const timeBytes = 8;
 /** version, log time, digest */

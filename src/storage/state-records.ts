@@ -1,4 +1,5 @@
 /** The records of the state machine's database but values. Golden bytes in `test/storage/records.test.ts` hold these layouts still. */
+import type { Scratch } from '../bytes.ts';
 import type { MachineState } from '../kv/types.ts';
 import type { LogIndex } from '../raft/types.ts';
 import type { PartitionId, StoredConfiguration } from '../replica/ports.ts';
@@ -11,7 +12,6 @@ import {
   encodeNumbers,
   unseal,
   type EncodedRecord,
-  type Scratch,
 } from './sealing.ts';
 
 /** What the machine-state record says: all of a state but its values and its configuration. */

@@ -1,4 +1,5 @@
 import { assert } from '../assert.ts';
+import type { Scratch } from '../bytes.ts';
 import type { MachineState } from '../kv/types.ts';
 import type { PartitionId, SnapshotChunk, StateSnapshot, StoredConfiguration } from '../replica/ports.ts';
 import type { Database, DatabaseRecord, DatabaseSnapshot } from './database.ts';
@@ -6,14 +7,12 @@ import { StorageDamage } from './damage.ts';
 import { areaCounts } from './area-records.ts';
 import { areaEnd, areaKey, keyBehind, withinArea, type Area } from './keys.ts';
 import { readDurableState } from './recovery.ts';
-import { Scratch } from './sealing.ts';
 import { ChunkWriter } from './snapshot-chunk.ts';
-import { sealUnder } from './value-record.ts';
 
 /**
  * One partition's durable state of one moment. Machine state and values are of the same moment because the database's own
  * snapshot is, and because both are only ever written together. One scan serves all
- * reads that follow on one another; nothing but the chunk under way, and what was read ahead, is held in memory.
+ * reads that follow on one another; nothing but what was read ahead is held in memory, and the chunk under way in that of whoever asked for it.
  */
 export class DurableSnapshot implements StateSnapshot {
   readonly machineState: MachineState;
@@ -23,7 +22,6 @@ export class DurableSnapshot implements StateSnapshot {
   readonly #snapshot: DatabaseSnapshot;
   readonly #onClose: (closed: Promise<void>) => void;
   readonly #onDamage: (error: StorageDamage) => void;
-  readonly #scratch = new Scratch();
   #scan: Scan | undefined;
   #closed = false;
   #reading = false;
@@ -47,12 +45,12 @@ export class DurableSnapshot implements StateSnapshot {
     this.#area = area;
   }
 
-  async read(after: Uint8Array | undefined, bytesMax: number): Promise<SnapshotChunk> {
+  async read(after: Uint8Array | undefined, bytesMax: number, memory: Scratch): Promise<SnapshotChunk> {
     if (this.#closed) throw new Error('the snapshot is closed: open another one');
     assert(!this.#reading, 'one read at a time');
     this.#reading = true;
     try {
-      return await this.#read(after, bytesMax);
+      return await this.#read(after, new ChunkWriter(this.#partition, { bytesMax, memory }));
     } catch (error) {
       if (error instanceof StorageDamage) this.#onDamage(error);
       throw error;
@@ -69,9 +67,8 @@ export class DurableSnapshot implements StateSnapshot {
     this.#onClose(Promise.all([scan?.close(), this.#snapshot.close()]).then(() => undefined));
   }
 
-  async #read(after: Uint8Array | undefined, bytesMax: number): Promise<SnapshotChunk> {
+  async #read(after: Uint8Array | undefined, chunk: ChunkWriter): Promise<SnapshotChunk> {
     const scan = await this.#scanBehind(after);
-    const chunk = new ChunkWriter(this.#partition);
     let last: Buffer | undefined;
     for (;;) {
       const record = await scan.peek();
@@ -79,9 +76,9 @@ export class DurableSnapshot implements StateSnapshot {
       if (record === undefined) return { records: chunk.finish(), last, done: true };
       const [key, value] = record;
       const name = withinArea(key);
-      if (chunk.records > 0 && chunk.bytesWith(name, value) > bytesMax) break;
+      if (!chunk.hasRoom(name, value)) break;
       areaCounts(key, value);
-      chunk.add(name, this.#area === 0 ? value : this.#asOfArea0(name, value));
+      chunk.add(name, value, this.#area);
       scan.take();
       last = name;
     }
@@ -100,11 +97,6 @@ export class DurableSnapshot implements StateSnapshot {
     const from = areaKey(this.#partition, this.#area, after === undefined ? noKey : keyBehind(after));
     this.#scan = new Scan(this.#snapshot.scanPieces({ from, to: areaEnd(this.#partition, this.#area) }));
     return this.#scan;
-  }
-
-  #asOfArea0(name: Buffer, value: Buffer): Buffer {
-    // What was sealed lies in memory that is used again.
-    return Buffer.from(sealUnder(this.#scratch, areaKey(this.#partition, 0, name), value).value);
   }
 }
 

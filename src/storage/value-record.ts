@@ -1,8 +1,8 @@
-import { readU64, writeU64 } from '../bytes.ts';
+import { readU64, writeU64, type Scratch } from '../bytes.ts';
 import type { ValueRecord } from '../kv/types.ts';
 import type { PartitionId } from '../replica/ports.ts';
 import { areaPrefixBytes, partitionOfKey, Space, writeAreaPrefix, type Area } from './keys.ts';
-import { checksumBytes, damagedRecord, seal, unseal, version, type EncodedRecord, type Scratch } from './sealing.ts';
+import { checksumBytes, damagedRecord, seal, unseal, version, type EncodedRecord } from './sealing.ts';
 
 /** version, flags, revision, incarnation */
 const valueHeaderBytes = 1 + 1 + 8 + 4;

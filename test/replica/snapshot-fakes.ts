@@ -35,7 +35,7 @@ export class Source {
     return {
       machineState: machineState(this.index, this.state),
       configuration: this.configuration,
-      read: async (after, bytesMax) => {
+      read: async (after, bytesMax, memory) => {
         if (!open || reading) throw new Error('read after close, or two reads at once');
         this.reads += 1;
         reading = true;
@@ -45,8 +45,11 @@ export class Source {
         const left = records.filter(([key]) => key > afterKey);
         const part = left.slice(0, Math.max(1, Math.floor(bytesMax / 125)));
         const last = part.at(-1)?.[0];
+        const text = Buffer.from(JSON.stringify(part));
+        const place = memory.take(text.length).subarray(0, text.length);
+        place.set(text);
         return {
-          records: Buffer.from(JSON.stringify(part)),
+          records: place,
           last: last === undefined ? undefined : Buffer.from(last),
           done: part.length === left.length,
         };

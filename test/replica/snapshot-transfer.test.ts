@@ -52,7 +52,10 @@ describe('a snapshot transfer', () => {
     world.send();
     await world.clock.advance(500);
     expect(world.node().installed[0]?.request.configuration.index).toBe(60);
-    expect(world.node().staging.completed.get(p1)?.configuration?.index).toBe(60);
+    expect(world.node().staging.completed.get(p1)?.configuration).toEqual({
+      index: 60,
+      body: new Uint8Array(founding),
+    });
   });
 
   it('is not needed when the replica has applied as much', async () => {
@@ -118,6 +121,19 @@ describe('a transfer that breaks off', () => {
     expect(world.node().staging.begun).toBe(1);
     expect(world.openSnapshots()).toBe(0);
     expect(world.sender.pinnedIndex(p1)).toBeUndefined();
+  });
+
+  it('leaves the chunk that was not answered alone: it may still be being sent', async () => {
+    const world = await broken('lost');
+    const records = () => world.sent.flatMap(({ payload }) => (payload['records'] as Uint8Array | undefined) ?? []);
+    const unanswered = records()[2] as Uint8Array;
+    const before = Buffer.from(unanswered);
+    world.send();
+    await world.clock.advance(500);
+    expect(world.outcomes[1]).toEqual(installed);
+    expect(before.equals(unanswered)).toBe(true);
+    const memory = records().map(({ buffer }) => buffer);
+    expect(memory.map((buffer) => memory.indexOf(buffer))).toEqual([0, 0, 0, 3, 3, 3]);
   });
 
   it('starts over, from a new snapshot, when nobody asks again in time', async () => {

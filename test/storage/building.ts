@@ -1,5 +1,6 @@
 /** Small makers for storage tests. */
 import { assert } from '../../src/assert.ts';
+import { Scratch } from '../../src/bytes.ts';
 import type { MachineState, StateWrite, ValueRecord } from '../../src/kv/types.ts';
 import type { Entry, HardState, LogIndex, ReplicaId, Term } from '../../src/raft/types.ts';
 import type { LogWrite, PartitionId, StateSnapshot, Storage, StoredConfiguration } from '../../src/replica/ports.ts';
@@ -121,13 +122,14 @@ export function configurationOf(index: number, body = `members of ${index}`): St
   return { index: index as LogIndex, body: bytes(body) };
 }
 
-/** One chunk after the other, each of about `bytesMax`. */
-export async function chunksOf(snapshot: StateSnapshot, bytesMax = 1e9): Promise<Buffer[]> {
+/** One chunk after the other, each of about `bytesMax`, and all put together in the same memory. */
+export async function chunksOf(snapshot: StateSnapshot, bytesMax = 1 << 20): Promise<Buffer[]> {
   const chunks: Buffer[] = [];
+  const memory = new Scratch();
   let after: Uint8Array | undefined;
   for (;;) {
-    const { records, last, done } = await snapshot.read(after, bytesMax);
-    chunks.push(records);
+    const { records, last, done } = await snapshot.read(after, bytesMax, memory);
+    chunks.push(Buffer.from(records));
     if (done) return chunks;
     after = last;
   }
@@ -140,7 +142,7 @@ export interface Transfer {
 }
 
 /** All that goes from one node to another. */
-export async function transferFrom(storage: Storage, partition: PartitionId, bytesMax = 1e9): Promise<Transfer> {
+export async function transferFrom(storage: Storage, partition: PartitionId, bytesMax = 1 << 20): Promise<Transfer> {
   const snapshot = storage.openSnapshot(partition);
   try {
     const { machineState: state, configuration } = snapshot;
@@ -152,7 +154,12 @@ export async function transferFrom(storage: Storage, partition: PartitionId, byt
 
 export async function stage(storage: Storage, partition: PartitionId, transfer: Transfer): Promise<void> {
   await storage.beginSnapshot(partition);
-  for (const chunk of transfer.chunks) await storage.stageSnapshotChunk(partition, chunk);
+  for (const chunk of transfer.chunks) {
+    const lent = Buffer.from(chunk);
+    await storage.stageSnapshotChunk(partition, lent);
+    // Whose it is puts the next one there.
+    lent.fill(0xdb);
+  }
   await storage.completeSnapshot(partition, transfer.machineState, transfer.configuration);
 }
 

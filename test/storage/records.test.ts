@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { crc32 } from 'node:zlib';
+import { Scratch } from '../../src/bytes.ts';
 import type { LogIndex, ReplicaId, Term } from '../../src/raft/types.ts';
 import type { PartitionId } from '../../src/replica/ports.ts';
 import { encodeMark } from '../../src/storage/high-water.ts';
@@ -21,7 +22,7 @@ import {
   encodeReplica,
   encodeSequence,
 } from '../../src/storage/records.ts';
-import { Scratch, type EncodedRecord } from '../../src/storage/sealing.ts';
+import { type EncodedRecord } from '../../src/storage/sealing.ts';
 import {
   decodeConfigurationRecord,
   decodeMachineState,

@@ -1,10 +1,10 @@
 /** Records of a snapshot on the wire, byte by byte; and what is refused of a chunk that is not as it was made. */
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { Scratch } from '../../src/bytes.ts';
 import type { PartitionId } from '../../src/replica/ports.ts';
 import { nothingCounted } from '../../src/storage/area-records.ts';
 import { valueKey, withinArea } from '../../src/storage/keys.ts';
-import { Scratch } from '../../src/storage/sealing.ts';
 import { ChunkWriter, decodeChunk } from '../../src/storage/snapshot-chunk.ts';
 import { encodeValue, sealUnder } from '../../src/storage/value-record.ts';
 import { bytes, present } from './building.ts';
@@ -23,8 +23,8 @@ function nameOf(key: string): Buffer {
 }
 
 function chunkOf(keys: readonly string[], of = partition): Buffer {
-  const writer = new ChunkWriter(partition);
-  for (const key of keys) writer.add(nameOf(key), sealedValue(key, of));
+  const writer = new ChunkWriter(partition, { bytesMax: 1000, memory: new Scratch() });
+  for (const key of keys) writer.add(nameOf(key), sealedValue(key, of), 0);
   return writer.finish();
 }
 
@@ -47,6 +47,35 @@ test('a chunk is written as these bytes, and read back from them', () => {
     { name: nameOf('bc'), value: sealedValue('bc'), counts: { ...nothingCounted, keys: 1, bytes: 7 } },
   ]);
   expect(decodeChunk(partition, chunkOf([]))).toEqual([]);
+});
+
+test('records of the other area are written as those of area 0 are', () => {
+  const writer = new ChunkWriter(partition, { bytesMax: 1000, memory: new Scratch() });
+  for (const key of ['a', 'bc'])
+    writer.add(nameOf(key), encodeValue(scratch, partition, 1, bytes(key), value).value, 1);
+  expect(writer.finish()).toEqual(chunkOf(['a', 'bc']));
+});
+
+test('a chunk is put together where the last one was, and has room for what was asked for, or for one record', () => {
+  const memory = new Scratch(200);
+  const record = sealedValue('a');
+  const write = (bytesMax: number): Buffer => {
+    const writer = new ChunkWriter(partition, { bytesMax, memory });
+    for (const key of ['a', 'b', 'c', 'd', 'e', 'f']) {
+      if (writer.hasRoom(nameOf(key), record)) writer.add(nameOf(key), sealedValue(key), 0);
+    }
+    return writer.finish();
+  };
+  const first = write(200);
+  expect(decodeChunk(partition, first).length).toBe(6);
+  const second = write(80);
+  expect([second.buffer, decodeChunk(partition, second).length, second.length <= 80]).toEqual([first.buffer, 2, true]);
+  expect(decodeChunk(partition, write(1)).length).toBe(1);
+  const large = { ...value, value: Buffer.alloc(5000, 7) };
+  const writer = new ChunkWriter(partition, { bytesMax: 80, memory });
+  writer.add(nameOf('a'), encodeValue(scratch, partition, 0, bytes('a'), large).value, 0);
+  expect(writer.hasRoom(nameOf('b'), record)).toBe(false);
+  expect(decodeChunk(partition, writer.finish())).toMatchObject([{ counts: { keys: 1, bytes: 5001 } }]);
 });
 
 test('a value carried to the other area is what would have been written there', () => {

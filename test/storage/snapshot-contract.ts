@@ -1,5 +1,6 @@
 /** What every storage keeps to when a log is compacted, and when a state is carried to another node and installed there. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Scratch } from '../../src/bytes.ts';
 import type { LogIndex } from '../../src/raft/types.ts';
 import type { Storage } from '../../src/replica/ports.ts';
 import {
@@ -28,6 +29,8 @@ import {
 import type { StorageHarness } from './contract.ts';
 
 const nothing = (): void => undefined;
+/** For reads of which only what is said of them counts. */
+const memory = new Scratch();
 const term = (storage: Storage, index: number) => storage.log(p1).term(index as LogIndex);
 
 /** Ten entries of term 1, applied up to 8, which is durable. */
@@ -148,7 +151,7 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
     afterEach(() => harness.cleanUp());
 
     /** Of `count` keys, applied up to 8 in term 1. */
-    async function transferOf(count: number, bytesMax = 1e9): Promise<Transfer> {
+    async function transferOf(count: number, bytesMax = 1 << 20): Promise<Transfer> {
       const values = Object.fromEntries(Array.from({ length: count }, (_, key) => [`k${key}`, `v${key}`.repeat(9)]));
       const writes = Object.entries(values).map(([key, text]) => put(key, text));
       source.stageState(p1, [del('a'), del('b'), ...writes], stateOf(values, 8), configurationOf(3));
@@ -163,13 +166,13 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
       await settled(source);
       source.stageState(p1, [del('b'), put('c', 'later')], stateOf({ a: 'staged', c: 'later' }, 10));
       await settled(source);
-      const first = await snapshot.read(undefined, 1);
+      const first = await snapshot.read(undefined, 1, memory);
       expect([Buffer.from(first.last ?? []).toString(), first.done]).toEqual(['\x03a', false]);
-      const second = await snapshot.read(first.last, 1);
+      const second = await snapshot.read(first.last, 1, memory);
       expect([Buffer.from(second.last ?? []).toString(), second.done]).toEqual(['\x03b', true]);
-      expect((await snapshot.read(second.last, 1)).last).toBeUndefined();
+      expect((await snapshot.read(second.last, 1, memory)).last).toBeUndefined();
       snapshot.close();
-      await expect(snapshot.read(undefined, 1)).rejects.toThrow('the snapshot is closed');
+      await expect(snapshot.read(undefined, 1, memory)).rejects.toThrow('the snapshot is closed');
       expect((await transferFrom(source, p1)).machineState.appliedIndex).toBe(10);
     });
 
@@ -185,7 +188,7 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
     test('a group without any state has an empty snapshot, and it can be installed nowhere', async () => {
       const snapshot = source.openSnapshot(p2);
       expect(snapshot.machineState.appliedIndex).toBe(0);
-      expect(await snapshot.read(undefined, 100)).toMatchObject({ last: undefined, done: true });
+      expect(await snapshot.read(undefined, 100, memory)).toMatchObject({ last: undefined, done: true });
       snapshot.close();
     });
 
@@ -335,7 +338,7 @@ export function snapshotContract(name: string, makeHarness: () => StorageHarness
       const closed = harness.reopen();
       await staged;
       const after = await closed;
-      await expect(snapshot.read(undefined, 100)).rejects.toThrow('closed');
+      await expect(snapshot.read(undefined, 100, memory)).rejects.toThrow('closed');
       await expect(target.beginSnapshot(p1)).rejects.toThrow('closing');
       expect(after.group(p1).machineState.appliedIndex).toBe(0);
     });
