@@ -200,6 +200,8 @@ export interface TransportConfig {
   readonly helloBytesMax: number;
   /** A bulk connection without requests is closed after so long: longer than the pauses within a snapshot's transfer. Checked every `pingIntervalMs`. */
   readonly bulkIdleMs: number;
+  /** What a bulk connection keeps of the memory that large frames came in, for those to come: room for a few chunks of a snapshot. */
+  readonly bulkSpareBytesMax: number;
 }
 
 export interface LimitsConfig {
@@ -368,6 +370,7 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     coalesceBytesMax: 64 * KiB,
     helloBytesMax: 4 * KiB,
     bulkIdleMs: 10_000,
+    bulkSpareBytesMax: 4 * MiB,
   },
   limits: {
     keyBytesMax: 1 * KiB,

@@ -183,6 +183,7 @@ export const configSchema: Section = section({
     coalesceBytesMax: bytes(1 * KiB, 64 * MiB),
     helloBytesMax: bytes(256, 64 * KiB),
     bulkIdleMs: milliseconds(10, 10 * minuteMs),
+    bulkSpareBytesMax: bytes(0, 256 * MiB),
   }),
   limits: section({
     keyBytesMax: bytes(1, 64 * KiB),

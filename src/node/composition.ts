@@ -108,8 +108,8 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     self: { nodeId, incarnation, nonce, clusterId: formed.phase === 'formed' ? formed.clusterId : undefined },
     handlers: {
       onMessage: (from, partition, message) => host?.receive(from, partition, message),
-      onRequest: (from, kind, payload) =>
-        requests?.answer(from, kind, payload) ?? Promise.reject(new Error('the node is starting')),
+      onRequest: (from, kind, payload, lane) =>
+        requests?.answer(from, kind, payload, lane) ?? Promise.reject(new Error('the node is starting')),
       // Hints only: what Raft relies on is answers and silence.
       onPeerUp: (peer) => {
         logger.info({ peer }, 'peer connected');

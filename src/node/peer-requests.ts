@@ -5,8 +5,8 @@ import type { LeaderTransfers } from '../cluster/leader-transfer.ts';
 import type { Router } from '../cluster/router.ts';
 import { encodeStatus } from '../cluster/status.ts';
 import { refuseTransfer } from '../cluster/transfer-messages.ts';
-import type { NodeId } from '../replica/ports.ts';
-import { refused } from '../replica/snapshot-messages.ts';
+import type { Lane, NodeId } from '../replica/ports.ts';
+import { refused, type SnapshotRequest } from '../replica/snapshot-messages.ts';
 import type { GroupHost } from './group-host.ts';
 import type { MetadataHost } from './metadata-host.ts';
 
@@ -29,10 +29,10 @@ export class PeerRequests {
   }
 
   /** Rejects for a kind not known here: the asker is newer than this node. */
-  async answer(from: NodeId, kind: string, payload: unknown): Promise<unknown> {
+  async answer(from: NodeId, kind: string, payload: unknown, lane: Lane): Promise<unknown> {
     this.#running += 1;
     try {
-      return await this.#answer(from, kind, payload);
+      return await this.#answer(from, kind, payload, lane);
     } finally {
       this.#running -= 1;
       if (this.#running === 0) this.#drained();
@@ -48,10 +48,14 @@ export class PeerRequests {
     });
   }
 
-  #answer(from: NodeId, kind: string, payload: unknown): Promise<unknown> {
+  #answer(from: NodeId, kind: string, payload: unknown, lane: Lane): Promise<unknown> {
     const { router, transfers, host, formation, metadata } = this.#options;
     const refusal = this.#closing ? refusalOf(kind, payload) : undefined;
     if (refusal !== undefined) return Promise.resolve(refusal);
+    if (isOfSnapshots(kind)) return host.handleSnapshot(from, kind, payload);
+    // Safety: what comes on the bulk lane is only lent, and nobody else knows how to deal with that.
+    if (lane === 'bulk')
+      return Promise.reject(new Error(`only snapshots come on the bulk lane, not ${JSON.stringify(kind)}`));
     switch (kind) {
       case 'forward':
         return router.handleForward(payload);
@@ -60,10 +64,6 @@ export class PeerRequests {
         return Promise.resolve(null);
       case 'transfer':
         return transfers.handleTransfer(payload);
-      case 'snapshot.begin':
-      case 'snapshot.chunk':
-      case 'snapshot.end':
-        return host.handleSnapshot(from, kind, payload);
       case 'status':
         return Promise.resolve(encodeStatus(host.statuses()));
       case 'formation.state':
@@ -80,16 +80,23 @@ export class PeerRequests {
 
 /** The answer of a node that begins nothing any more; undefined for what it still does, since it only tells or notes something. */
 function refusalOf(kind: string, payload: unknown): unknown {
+  if (isOfSnapshots(kind)) return refused('the node stops');
   switch (kind) {
     case 'forward':
       return encodeOutcome({ type: 'shutting_down' });
     case 'transfer':
       return refuseTransfer(payload);
-    case 'snapshot.begin':
-    case 'snapshot.chunk':
-    case 'snapshot.end':
-      return refused('the node stops');
     default:
       return undefined;
   }
+}
+
+const kindsOfSnapshots: ReadonlySet<string> = new Set<SnapshotRequest>([
+  'snapshot.begin',
+  'snapshot.chunk',
+  'snapshot.end',
+]);
+
+function isOfSnapshots(kind: string): boolean {
+  return kindsOfSnapshots.has(kind);
 }

@@ -219,6 +219,9 @@ export interface Transport {
    * One question, one answer, for what is not Raft (forwarding, formation, status). `payload` is any value msgpack
    * carries. Fails with a `RequestFailure`; `sent: false` means that not one byte left, so nothing can have happened.
    * `lane` is main when left out. What is sent on one lane neither waits for the other nor keeps an order with it.
+   *
+   * Safety: on the bulk lane a byte string that ends the payload (it is one, or its last property is) is not copied. It must stay as
+   * it is until the request is fulfilled, and for ever when it is rejected: nobody knows then whether it is still being sent.
    */
   request(to: NodeId, kind: string, payload: unknown, timeoutMs: number, lane?: Lane): Promise<unknown>;
   /** Peers whose main lane is established now. */
@@ -228,7 +231,11 @@ export interface Transport {
 export interface TransportHandlers {
   /** Called in arrival order; must not throw. */
   onMessage(from: NodeId, partition: PartitionId, message: Message): void;
-  onRequest(from: NodeId, kind: string, payload: unknown): Promise<unknown>;
+  /**
+   * Safety: byte strings in a payload that came on the bulk lane lie in memory that serves again once the promise has settled. What is
+   * to be kept of them is copied.
+   */
+  onRequest(from: NodeId, kind: string, payload: unknown, lane: Lane): Promise<unknown>;
   onPeerUp(peer: NodeId): void;
   /** The main lane to the peer was lost. The loss of a bulk lane is told to nobody but those whose requests it fails. */
   onPeerDown(peer: NodeId, reason: string): void;

@@ -40,7 +40,7 @@ export interface SnapshotChunk extends SnapshotId {
   readonly after: Uint8Array | null;
   /** The last key of this one. */
   readonly last: Uint8Array;
-  /** Made, checksummed and read by storage alone. */
+  /** Made, checksummed and read by storage alone. Stands last: so the bulk lane does not copy it. */
   readonly records: Uint8Array;
 }
 

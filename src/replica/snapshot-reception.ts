@@ -43,7 +43,7 @@ export class SnapshotReception {
   readonly #configuration: Configuration;
   readonly #clock: Clock;
   #nextSequence = 0;
-  /** Of the last chunk that is staged. A copy: a view would keep the whole chunk in memory. */
+  /** Of the last chunk that is staged. A copy, since the chunk is only lent. */
   #last: Uint8Array | null = null;
   #touchedAt: number;
   #underWay: { readonly last: Uint8Array; readonly answer: Promise<ChunkAnswer> } | undefined;
@@ -55,7 +55,8 @@ export class SnapshotReception {
   constructor(clock: Clock, { node, begin, configuration }: ReceptionOptions) {
     this.#clock = clock;
     this.node = node;
-    this.begin = begin;
+    // What came on the bulk lane is only lent.
+    this.begin = { ...begin, configuration: new Uint8Array(begin.configuration) };
     this.#configuration = configuration;
     this.#touchedAt = clock.monotonicMs();
   }

@@ -2,7 +2,7 @@
 import type { NodeTransport, TransportBinding } from '../node/composition.ts';
 import type { NodeId } from '../replica/ports.ts';
 import { messageBytes } from '../transport/messages.ts';
-import { encodePayload, encodeRequest } from '../transport/requests.ts';
+import { encodePayload } from '../transport/payloads.ts';
 
 export interface Load {
   readonly messages: number;
@@ -34,8 +34,8 @@ export class TrafficMeter {
       ...binding,
       handlers: {
         ...handlers,
-        onRequest: async (from, kind, payload) => {
-          const answer = await handlers.onRequest(from, kind, payload);
+        onRequest: async (from, kind, payload, lane) => {
+          const answer = await handlers.onRequest(from, kind, payload, lane);
           this.#count(nodeId, kind, encodePayload(answer).length);
           return answer;
         },
@@ -52,7 +52,7 @@ export class TrafficMeter {
         transport.send(to, partition, message);
       },
       request: (to, kind, payload, ...rest) => {
-        this.#count(nodeId, kind, encodeRequest(kind, payload).payload.length + kind.length);
+        this.#count(nodeId, kind, encodePayload(payload).length + kind.length);
         return transport.request(to, kind, payload, ...rest);
       },
     };

@@ -1,11 +1,20 @@
 /** The connection that one start of a node dials to one peer, on virtual time. */
+import { asBuffer } from '../bytes.ts';
 import type { Message } from '../raft/types.ts';
 import type { Lane, NodeId, PartitionId } from '../replica/ports.ts';
 import { decodeFrame } from '../transport/frames.ts';
 import { FrameInbox } from '../transport/inbox.ts';
 import { messageBytes } from '../transport/messages.ts';
 import { FrameOutbox } from '../transport/outbox.ts';
-import { decodePayload, encodePayload, encodeRequest, requestFailure, RequestTable } from '../transport/requests.ts';
+import {
+  arrived,
+  decodeInPlace,
+  decodePayload,
+  encodePayload,
+  takeBack,
+  type EncodedPayload,
+} from '../transport/payloads.ts';
+import { encodeRequest, requestFailure, RequestTable } from '../transport/requests.ts';
 import { WireReader } from '../transport/wire.ts';
 import type { Attachment } from './network-attachment.ts';
 import type { Network } from './network.ts';
@@ -26,7 +35,7 @@ interface LinkRequest {
 interface ArrivedRequest {
   readonly id: number;
   readonly kind: string;
-  readonly bytes: Uint8Array;
+  readonly payload: EncodedPayload;
   readonly epoch: number;
   readonly lane: Lane;
 }
@@ -174,7 +183,7 @@ export class Link {
     if (lane === 'bulk' && !this.#carriesRaft) {
       throw requestFailure({ sent: false, reason: `no formed cluster with ${this.#to} yet` });
     }
-    const { payload: bytes } = encodeRequest(kind, payload);
+    const { payload: encoded } = encodeRequest(kind, payload, lane);
     const id = this.#requests.nextId();
     const answer = this.#requests.add(id, timeoutMs);
     this.#requests.markSent();
@@ -183,22 +192,27 @@ export class Link {
       if (!peer.isOpen()) return;
       peer.endpoint.deliver(() => {
         this.#network.options.scheduler.promisesMove();
-        void this.#answer(peer, { id, kind, bytes, epoch, lane });
+        void this.#answer(peer, { id, kind, payload: encoded, epoch, lane });
       });
     });
     return answer;
   }
 
   async #answer(peer: Attachment, request: ArrivedRequest): Promise<void> {
-    const { id, kind, bytes, epoch, lane } = request;
+    const { id, kind, payload, epoch, lane } = request;
+    const { handlers } = peer.endpoint.binding;
+    const bytes = arrived(payload);
     let settle: () => void;
     try {
-      const result = await peer.endpoint.binding.handlers.onRequest(this.#owner.endpoint.nodeId, kind, decoded(bytes));
-      const answer = decoded(encodePayload(result));
+      const lent = decodeInPlace(new WireReader(bytes, 0));
+      const result = await handlers.onRequest(this.#owner.endpoint.nodeId, kind, lent, lane);
+      const answer = decodePayload(new WireReader(asBuffer(encodePayload(result)), 0));
       settle = () => this.#requests.settle(id, answer);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       settle = () => this.#requests.fail(id, reason);
+    } finally {
+      if (lane === 'bulk') takeBack(bytes);
     }
     if (!peer.isOpen()) return;
     this.#network.carry({ from: this.#to, to: this.#owner.endpoint.nodeId, lane, reliable: true }, () =>
@@ -224,8 +238,4 @@ function throughTheCodec(envelopes: readonly Envelope[]): readonly Envelope[] {
     }
   }
   return received;
-}
-
-function decoded(bytes: Uint8Array): unknown {
-  return decodePayload(new WireReader(Buffer.from(bytes), 0));
 }

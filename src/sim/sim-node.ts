@@ -347,7 +347,7 @@ export class SimNode {
   #countedHandlers(start: Start, handlers: TransportHandlers): TransportHandlers {
     return {
       ...handlers,
-      onRequest: (from, kind, payload) => this.#counted(start, handlers.onRequest(from, kind, payload)),
+      onRequest: (from, kind, payload, lane) => this.#counted(start, handlers.onRequest(from, kind, payload, lane)),
     };
   }
 

@@ -5,6 +5,7 @@
  */
 import type { TransportContext } from './context.ts';
 import { Outbound, type PeerAddress } from './outbound.ts';
+import { payloadBytes } from './payloads.ts';
 import { requestFailure, type EncodedRequest } from './requests.ts';
 
 /** Made while the connection is being dialed. */
@@ -69,7 +70,7 @@ export class BulkLane {
     const { requestsMax, peerQueueBytesMax } = this.#context.config;
     const { nodeId } = this.#address;
     if (this.#waiting.size >= requestsMax) return `${requestsMax} requests to ${nodeId} wait already`;
-    if (this.#waitingBytes + payload.length > peerQueueBytesMax) return `not sent to ${nodeId}: queue_full`;
+    if (this.#waitingBytes + payloadBytes(payload) > peerQueueBytesMax) return `not sent to ${nodeId}: queue_full`;
     return undefined;
   }
 
@@ -102,7 +103,7 @@ export class BulkLane {
         }),
       };
       this.#waiting.add(waiting);
-      this.#waitingBytes += request.payload.length;
+      this.#waitingBytes += payloadBytes(request.payload);
     });
   }
 
@@ -124,6 +125,6 @@ export class BulkLane {
   #remove(waiting: WaitingRequest): void {
     waiting.cancelTimeout();
     this.#waiting.delete(waiting);
-    this.#waitingBytes -= waiting.request.payload.length;
+    this.#waitingBytes -= payloadBytes(waiting.request.payload);
   }
 }

@@ -7,16 +7,18 @@ import type { TransportConfig } from '../config.ts';
 import type { Hello, PartitionId } from '../replica/ports.ts';
 import type { Message } from '../raft/types.ts';
 import { decodeFrame, type Frame } from './frames.ts';
+import { FrameMemory } from './frame-memory.ts';
 import { encodeHello, helloBytes, reasonToBytes } from './hello.ts';
 import { FrameInbox } from './inbox.ts';
 import { messageBytes } from './messages.ts';
 import { FrameOutbox } from './outbox.ts';
+import { decodeInPlace, decodePayload } from './payloads.ts';
 import type { EncodedRequest } from './requests.ts';
 import { frameOverheadBytes, FrameType, WireError } from './wire.ts';
 
 export interface ConnectionHandlers {
-  /** Before `establish` only a hello or a refusal comes here. */
-  onFrame(frame: Frame): void;
+  /** Before `establish` only a hello or a refusal comes here. `body` is what the frame was decoded from: see `lendPayloads`. */
+  onFrame(frame: Frame, body: Buffer): void;
   /** Once. */
   onClosed(end: ConnectionEnd): void;
 }
@@ -35,6 +37,7 @@ export class Connection {
   readonly #handlers: ConnectionHandlers;
   readonly #inbox: FrameInbox;
   readonly #outbox: FrameOutbox;
+  #decodeRequest = decodePayload;
   #phase: 'handshake' | 'established' | 'draining' | 'closed' = 'handshake';
   #heard = false;
   #silentBeats = 0;
@@ -61,6 +64,17 @@ export class Connection {
     this.#inbox.bodyBytesMax = this.#config.frameBytesMax + 1;
   }
 
+  /** Requests that come in are not copied from now on: their byte strings are views on the frame's body, until that is given back. */
+  lendPayloads(): void {
+    this.#decodeRequest = decodeInPlace;
+    this.#inbox.memory = new FrameMemory(this.#config.bulkSpareBytesMax);
+  }
+
+  /** Nobody looks any more at what was decoded from `body`: its memory serves for a later frame. */
+  giveBack(body: Buffer): void {
+    this.#inbox.memory?.giveBack(body);
+  }
+
   get closed(): boolean {
     return this.#phase === 'closed';
   }
@@ -85,20 +99,21 @@ export class Connection {
   }
 
   sendPing(): SendResult {
-    return this.#sendFrame(FrameType.ping, 0, () => undefined, true);
+    return this.#sendFrame(FrameType.ping, 0, () => undefined, { isControl: true });
   }
 
   sendPong(): SendResult {
-    return this.#sendFrame(FrameType.pong, 0, () => undefined, true);
+    return this.#sendFrame(FrameType.pong, 0, () => undefined, { isControl: true });
   }
 
-  sendRequest(id: number, { kind, payload }: EncodedRequest): SendResult {
-    return this.#sendFrame(FrameType.request, 4 + 1 + kind.length + payload.length, (page, at) => {
+  sendRequest(id: number, { kind, payload: { head, tail } }: EncodedRequest): SendResult {
+    const write = (page: Buffer, at: number): void => {
       page.writeUInt32BE(id, at);
       page.writeUInt8(kind.length, at + 4);
       page.set(kind, at + 5);
-      page.set(payload, at + 5 + kind.length);
-    });
+      page.set(head, at + 5 + kind.length);
+    };
+    return this.#sendFrame(FrameType.request, 4 + 1 + kind.length + head.length, write, { tail });
   }
 
   sendResponse(id: number, payload: Uint8Array): SendResult {
@@ -183,10 +198,10 @@ export class Connection {
     type: FrameType,
     length: number,
     write: (page: Buffer, at: number) => void,
-    isControl = false,
+    { isControl = false, tail }: { readonly isControl?: boolean; readonly tail?: Uint8Array } = {},
   ): SendResult {
-    const result = this.#room(length, isControl);
-    if (result === 'queued') this.#outbox.addFrame(type, length, write);
+    const result = this.#room(length + (tail?.length ?? 0), isControl);
+    if (result === 'queued') this.#outbox.addFrame(type, length, write, tail);
     return result;
   }
 
@@ -203,21 +218,23 @@ export class Connection {
     this.#inbox.push(chunk);
     for (;;) {
       // A handler's exception is a bug of this node and must surface: only the decoding is guarded.
-      const frame = this.#nextFrame();
-      if (frame === undefined) return;
-      this.#handlers.onFrame(frame);
+      const next = this.#nextFrame();
+      if (next === undefined) return;
+      this.#handlers.onFrame(next.frame, next.body);
+      // Of any other frame nothing is kept.
+      if (next.frame.type !== 'request') this.giveBack(next.body);
       if (this.#phase !== 'established') return;
     }
   }
 
-  #nextFrame(): Frame | undefined {
+  #nextFrame(): { readonly frame: Frame; readonly body: Buffer } | undefined {
     try {
       const body = this.#inbox.next();
       if (body === undefined) return undefined;
       if (this.#phase === 'handshake' && body[0] !== FrameType.hello && body[0] !== FrameType.refusal) {
         throw new WireError('something other than a hello came first');
       }
-      return decodeFrame(body);
+      return { frame: decodeFrame(body, this.#decodeRequest), body };
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       this.#fail('bad_frame', error.message);

@@ -3,7 +3,7 @@ import { unreachable } from '../assert.ts';
 import type { Hello } from '../replica/ports.ts';
 import { decodeHello } from './hello.ts';
 import { decodeMessages, type RaftEnvelope } from './messages.ts';
-import { decodePayload } from './requests.ts';
+import { decodePayload } from './payloads.ts';
 import { FrameType, WireError, WireReader } from './wire.ts';
 
 export type Frame =
@@ -18,8 +18,11 @@ export type Frame =
   /** The request's handler failed, or the node would not run it. */
   | { readonly type: 'failure'; readonly id: number; readonly reason: string };
 
-/** `body` is a frame's type and payload, its checksum verified. Throws a WireError; keeps nothing of `body`. */
-export function decodeFrame(body: Buffer): Frame {
+/**
+ * `body` is a frame's type and payload, its checksum verified. Throws a WireError; keeps nothing of `body`, unless the
+ * payload of a request is decoded in place.
+ */
+export function decodeFrame(body: Buffer, decodeRequest: (reader: WireReader) => unknown = decodePayload): Frame {
   const reader = new WireReader(body, 1);
   const type = frameType(body);
   switch (type) {
@@ -36,7 +39,7 @@ export function decodeFrame(body: Buffer): Frame {
     case FrameType.request: {
       const id = reader.u32();
       const kind = reader.text(reader.u8());
-      return { type: 'request', id, kind, payload: decodePayload(reader) };
+      return { type: 'request', id, kind, payload: decodeRequest(reader) };
     }
     case FrameType.response:
       return { type: 'response', id: reader.u32(), payload: decodePayload(reader) };

@@ -1,9 +1,10 @@
 /**
  * Cuts the stream of received chunks into frames. Nothing is copied for a frame that lies within one chunk; one that
- * spans several is gathered in a buffer of its own, each byte copied once.
+ * spans several is gathered elsewhere, each byte copied once: in fresh memory, or in one that has served before.
  */
 import { crc32 } from 'node:zlib';
 import { assert } from '../assert.ts';
+import type { FrameMemory } from './frame-memory.ts';
 import { frameHeaderBytes, WireError } from './wire.ts';
 
 const nothing = Buffer.alloc(0);
@@ -11,6 +12,8 @@ const nothing = Buffer.alloc(0);
 export class FrameInbox {
   /** Largest type and payload together. A length is believed only up to here, and only then is memory taken for it. */
   bodyBytesMax: number;
+  /** Where frames that span chunks are gathered; fresh memory for each while there is none. */
+  memory: FrameMemory | undefined;
   #chunk: Buffer = nothing;
   #at = 0;
   /** A header that is split over chunks is put together here. */
@@ -33,8 +36,8 @@ export class FrameInbox {
   }
 
   /**
-   * The next frame's type and payload, its checksum verified: a view that is valid until the next `push`. Undefined
-   * when more bytes are needed. Throws a WireError; the stream is then of no more use.
+   * The next frame's type and payload, its checksum verified. A view of memory that nothing else is written to, unless it
+   * is given back to `memory`. Undefined when more bytes are needed. Throws a WireError; the stream is then of no more use.
    */
   next(): Buffer | undefined {
     if (this.#body === undefined) {
@@ -49,7 +52,7 @@ export class FrameInbox {
         const body = this.#chunk.subarray(this.#at, (this.#at += length));
         return this.#verified(body);
       }
-      this.#body = Buffer.allocUnsafeSlow(length);
+      this.#body = this.memory?.lend(length) ?? Buffer.allocUnsafeSlow(length);
       this.#bodyFilled = 0;
     }
     this.#bodyFilled += this.#copyTo(this.#body, this.#bodyFilled);

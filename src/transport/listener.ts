@@ -5,7 +5,7 @@ import type { Hello, Lane, NodeId } from '../replica/ports.ts';
 import { Connection } from './connection.ts';
 import { carriesRaft, helloTo, refusalOf, type TransportContext } from './context.ts';
 import type { Frame } from './frames.ts';
-import { encodePayload } from './requests.ts';
+import { encodePayload } from './payloads.ts';
 
 /** The peer listener could not start. `code` is stable; the message names the address for a person. */
 export class ListenError extends Error {
@@ -24,6 +24,8 @@ export class ListenError extends Error {
     this.port = at.port;
   }
 }
+
+type ReceivedRequest = Extract<Frame, { type: 'request' }>;
 
 /** A connection from `peer`, past its handshake. */
 interface Inbound {
@@ -102,8 +104,8 @@ export class Listener {
     let inbound: Inbound | undefined;
     const cancelTimeout = clock.after(config.handshakeTimeoutMs, () => connection.close('handshake timeout'));
     const connection = new Connection(socket, config, {
-      onFrame: (frame) => {
-        if (inbound !== undefined) return this.#onFrame(inbound, frame);
+      onFrame: (frame, body) => {
+        if (inbound !== undefined) return this.#onFrame(inbound, frame, body);
         cancelTimeout();
         this.#pending.delete(connection);
         inbound = this.#finishHandshake(connection, frame, remote);
@@ -143,6 +145,7 @@ export class Listener {
     }
     const self = this.#context.self();
     connection.establish();
+    if (lane === 'bulk') connection.lendPayloads();
     connection.sendHello(helloTo(self, { to: peer, lane }));
     const inbound: Inbound = {
       peer,
@@ -158,7 +161,7 @@ export class Listener {
     return inbound;
   }
 
-  #onFrame(inbound: Inbound, frame: Frame): void {
+  #onFrame(inbound: Inbound, frame: Frame, body: Buffer): void {
     const { peer, connection } = inbound;
     const { handlers, warnings } = this.#context;
     switch (frame.type) {
@@ -171,7 +174,7 @@ export class Listener {
         for (const { partition, message } of frame.envelopes) handlers.onMessage(peer, partition, message);
         return;
       case 'request':
-        return this.#onRequest(inbound, frame);
+        return this.#onRequest(inbound, frame, body);
       case 'ping':
         connection.sendPong();
         connection.flush();
@@ -190,15 +193,17 @@ export class Listener {
     connection.close(reason);
   }
 
-  #onRequest(inbound: Inbound, { id, kind, payload }: Extract<Frame, { type: 'request' }>): void {
+  #onRequest(inbound: Inbound, request: ReceivedRequest, body: Buffer): void {
     const { connection } = inbound;
     if (inbound.requestsRunning >= this.#context.config.requestsMax) {
-      connection.sendFailure(id, 'too many requests of this node are running');
+      connection.sendFailure(request.id, 'too many requests of this node are running');
       connection.flush();
       return;
     }
     inbound.requestsRunning++;
-    void this.#answer(inbound, id, kind, payload).finally(() => {
+    void this.#answer(inbound, request).finally(() => {
+      // Safety: not before the handler is done with what the request carries, and its answer, which may be a part of it, is encoded.
+      connection.giveBack(body);
       inbound.requestsRunning--;
       setImmediate(() => {
         connection.flush();
@@ -207,9 +212,9 @@ export class Listener {
     });
   }
 
-  async #answer({ peer, connection }: Inbound, id: number, kind: string, payload: unknown): Promise<void> {
+  async #answer({ peer, lane, connection }: Inbound, { id, kind, payload }: ReceivedRequest): Promise<void> {
     try {
-      const result = encodePayload(await this.#context.handlers.onRequest(peer, kind, payload));
+      const result = encodePayload(await this.#context.handlers.onRequest(peer, kind, payload, lane));
       if (connection.sendResponse(id, result) === 'too_large')
         connection.sendFailure(id, 'the answer exceeds frameBytesMax');
     } catch (error) {

@@ -1,11 +1,13 @@
 /** One direction between two nodes of the network in memory: its rule, its connection, and what is under way over it. */
+import { asBuffer } from '../bytes.ts';
 import type { Message } from '../raft/types.ts';
 import type { Clock, Lane, NodeId, PartitionId, TransportHandlers } from '../replica/ports.ts';
 import { decodeFrame } from './frames.ts';
 import { FrameInbox } from './inbox.ts';
 import { messageBytes } from './messages.ts';
 import { FrameOutbox } from './outbox.ts';
-import { decodePayload, encodePayload, encodeRequest, requestFailure, RequestTable } from './requests.ts';
+import { arrived, decodeInPlace, decodePayload, encodePayload, takeBack, type EncodedPayload } from './payloads.ts';
+import { encodeRequest, requestFailure, RequestTable } from './requests.ts';
 import { WireReader } from './wire.ts';
 
 const pageBytes = 4096;
@@ -35,7 +37,7 @@ export interface LinkHandlers {
 }
 
 interface Carried {
-  readonly bytes: Uint8Array;
+  readonly payload: EncodedPayload;
   readonly lane: Lane;
 }
 
@@ -90,24 +92,28 @@ export class Link {
 
   async request({ kind, payload, timeoutMs, lane }: LinkRequest): Promise<unknown> {
     if (!this.#connected) throw requestFailure({ sent: false, reason: `not connected to ${this.ends.to}` });
-    const { payload: bytes } = encodeRequest(kind, payload);
+    const { payload: encoded } = encodeRequest(kind, payload, lane);
     const id = this.#requests.nextId();
-    this.#arrange(() => void this.#answer(id, kind, { bytes, lane }), lane);
+    this.#arrange(() => void this.#answer(id, kind, { payload: encoded, lane }), lane);
     const answer = this.#requests.add(id, timeoutMs);
     this.#requests.markSent();
     return answer;
   }
 
-  async #answer(id: number, kind: string, { bytes, lane }: Carried): Promise<void> {
+  async #answer(id: number, kind: string, { payload, lane }: Carried): Promise<void> {
     const epoch = this.#epoch;
+    const bytes = arrived(payload);
     let settle: () => void;
     try {
-      const result = await this.handlers.receiver.onRequest(this.ends.from, kind, copyOf(bytes));
-      const answer = copyOf(encodePayload(result));
+      const lent = decodeInPlace(new WireReader(bytes, 0));
+      const result = await this.handlers.receiver.onRequest(this.ends.from, kind, lent, lane);
+      const answer = decodePayload(new WireReader(asBuffer(encodePayload(result)), 0));
       settle = () => this.#requests.settle(id, answer);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       settle = () => this.#requests.fail(id, reason);
+    } finally {
+      if (lane === 'bulk') takeBack(bytes);
     }
     if (epoch === this.#epoch) this.#arrange(settle, lane);
   }
@@ -147,8 +153,4 @@ export class Link {
       if (epoch === this.#epoch) event();
     });
   }
-}
-
-function copyOf(bytes: Uint8Array): unknown {
-  return decodePayload(new WireReader(Buffer.from(bytes), 0));
 }

@@ -2,7 +2,9 @@
  * What waits to be written to one connection, already as bytes. Frames are built in pages: while the open frame has room
  * Raft messages join it; what does not fit begins a new page. A body is copied once, into the page, which the socket
  * then writes from. Pages are never reused: a write under way keeps its page alive, and nobody else can overwrite it.
+ * A frame's tail is not copied: the socket writes it from where its owner has it.
  */
+import { asBuffer } from '../bytes.ts';
 import type { Message } from '../raft/types.ts';
 import type { PartitionId } from '../replica/ports.ts';
 import { encodeMessage } from './messages.ts';
@@ -41,16 +43,25 @@ export class FrameOutbox {
     this.#advance(length);
   }
 
-  /** One frame of any other type. `write` fills the payload of exactly `length` bytes that begins at `at`. */
-  addFrame(type: FrameType, length: number, write: (page: Buffer, at: number) => void): void {
+  /** One frame of any other type. `write` fills `length` bytes of payload that begin at `at`; `tail` ends it. */
+  addFrame(
+    type: FrameType,
+    length: number,
+    write: (page: Buffer, at: number) => void,
+    tail: Uint8Array = nothing,
+  ): void {
     this.#reserve(frameOverheadBytes + length);
     const start = this.#end;
     write(this.#page, start + frameOverheadBytes);
     this.#advance(frameOverheadBytes + length);
-    sealFrame(this.#page, { start, end: this.#end, type });
+    sealFrame(this.#page, { start, end: this.#end, type, tail });
+    if (tail.length === 0) return;
+    this.#cut();
+    this.#pieces.push(asBuffer(tail));
+    this.#bytes += tail.length;
   }
 
-  /** All that waits, in order, each piece whole frames. The outbox is empty afterwards. */
+  /** All that waits, in order: pieces of whole frames, but for tails, which are pieces by themselves. The outbox is empty afterwards. */
   take(): readonly Buffer[] {
     this.#cut();
     const pieces = this.#pieces;

@@ -70,9 +70,9 @@ export class Peer {
     const { nodeId } = this.address;
     const main = this.#established;
     if (main === undefined) throw requestFailure({ sent: false, reason: `not connected to ${nodeId}` });
-    if (lane === 'main') return main.request(encodeRequest(kind, payload), timeoutMs);
+    if (lane === 'main') return main.request(encodeRequest(kind, payload, lane), timeoutMs);
     if (!main.carriesRaft) throw requestFailure({ sent: false, reason: `no formed cluster with ${nodeId} yet` });
-    return this.bulk.request(encodeRequest(kind, payload), timeoutMs);
+    return this.bulk.request(encodeRequest(kind, payload, lane), timeoutMs);
   }
 
   /** The main lane's. Requests leave with the loop turn that made them, on both lanes. */

@@ -1,44 +1,27 @@
 /** Requests and answers: their layout behind the frame's header, and the table of those that wait. */
-import { decode, Encoder } from '@msgpack/msgpack';
-import type { Clock, RequestFailure } from '../replica/ports.ts';
-import { checkMsgpack } from './msgpack-check.ts';
-import { WireError, type WireReader } from './wire.ts';
+import type { Clock, Lane, RequestFailure } from '../replica/ports.ts';
+import { encodeInPlace, encodePayload, type EncodedPayload } from './payloads.ts';
 
 /** A request's kind travels behind one length byte. */
 export const kindBytesMax = 255;
 
-const encoder = new Encoder({ ignoreUndefined: true });
-
-/** Properties that are undefined are left out. Throws for what msgpack can't carry (functions, cycles, symbols). */
-export function encodePayload(payload: unknown): Uint8Array {
-  return encoder.encode(payload);
-}
-
 /** A request as it travels, behind its id. */
 export interface EncodedRequest {
   readonly kind: Buffer;
-  readonly payload: Uint8Array;
+  readonly payload: EncodedPayload;
 }
 
+const noTail = Buffer.alloc(0);
+
 /** Throws a RequestFailure for what can't travel. */
-export function encodeRequest(kind: string, payload: unknown): EncodedRequest {
+export function encodeRequest(kind: string, payload: unknown, lane: Lane): EncodedRequest {
   const kindText = Buffer.from(kind);
   if (kindText.length > kindBytesMax) throw requestFailure({ sent: false, reason: 'the kind is too long' });
   try {
-    return { kind: kindText, payload: encodePayload(payload) };
+    const encoded = lane === 'bulk' ? encodeInPlace(payload) : { head: encodePayload(payload), tail: noTail };
+    return { kind: kindText, payload: encoded };
   } catch (error) {
     throw requestFailure({ sent: false, reason: `the payload can't be encoded: ${String(error)}` });
-  }
-}
-
-/** The rest of the frame as one msgpack value. Byte strings in it are views on a copy made here, not on the frame. */
-export function decodePayload(reader: WireReader): unknown {
-  const bytes = Buffer.from(reader.view(reader.remaining()));
-  checkMsgpack(bytes);
-  try {
-    return decode(bytes);
-  } catch (error) {
-    throw new WireError(`msgpack: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

@@ -167,9 +167,9 @@ class TcpNodeTransport implements TcpTransport {
       onMessage: (from, partition, message) => {
         if (!this.#closed) handlers.onMessage(from, partition, message);
       },
-      onRequest: (from, kind, payload) => {
+      onRequest: (from, kind, payload, lane) => {
         if (this.#closed) return Promise.reject(new Error('the node is shutting down'));
-        return handlers.onRequest(from, kind, payload);
+        return handlers.onRequest(from, kind, payload, lane);
       },
       onPeerUp: (peer) => {
         if (!this.#closed) handlers.onPeerUp(peer);

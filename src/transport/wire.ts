@@ -29,13 +29,24 @@ export class WireError extends Error {
   override readonly name = 'WireError';
 }
 
-/** Completes the frame in [start, end): its payload stands already from `start + frameOverheadBytes` on. */
-export function sealFrame(page: Buffer, frame: { start: number; end: number; type: FrameType }): void {
-  const body = frame.start + frameHeaderBytes;
-  page[body] = frame.type;
-  page.writeUInt32BE(frame.end - body, frame.start);
-  page.writeUInt32BE(crc32(page.subarray(body, frame.end)), frame.start + 4);
+/** Where a frame lies in a page. */
+export interface FramePlace {
+  readonly start: number;
+  readonly end: number;
+  readonly type: FrameType;
+  /** The end of its payload, if that lies elsewhere. */
+  readonly tail?: Uint8Array;
 }
+
+/** Completes the frame in [start, end): its payload stands already from `start + frameOverheadBytes` on. */
+export function sealFrame(page: Buffer, { start, end, type, tail = noTail }: FramePlace): void {
+  const body = start + frameHeaderBytes;
+  page[body] = type;
+  page.writeUInt32BE(end - body + tail.length, start);
+  page.writeUInt32BE(crc32(tail, crc32(page.subarray(body, end))), start + 4);
+}
+
+const noTail = Buffer.alloc(0);
 
 /**
  * Reads one frame's content front to back. Every read checks that the bytes are there, and every number that it is in

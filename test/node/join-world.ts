@@ -87,7 +87,7 @@ export class JoinWorld {
 
   async ask(kind: string, payload: unknown, from = 'n1'): Promise<unknown> {
     if (this.#binding === undefined) throw new Error('it does not listen');
-    return overTheWire(await this.#binding.handlers.onRequest(from as NodeId, kind, overTheWire(payload)));
+    return overTheWire(await this.#binding.handlers.onRequest(from as NodeId, kind, overTheWire(payload), 'main'));
   }
 
   admit(changes: Partial<Admission> = {}): Promise<unknown> {

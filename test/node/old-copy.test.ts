@@ -145,7 +145,7 @@ describe('an old copy', () => {
 
 test('while it asks it tells others what it has seen of them, and answers nothing else', async () => {
   const world = await new World().start([]);
-  const ask = (kind: string): Promise<unknown> => world.binding.handlers.onRequest(n2, kind, null);
+  const ask = (kind: string): Promise<unknown> => world.binding.handlers.onRequest(n2, kind, null, 'main');
   expect(await ask('member.seen')).toEqual({ seen: null });
   world.identity.savePeer(n2, { incarnation: 3, nonce: 'theirs' });
   expect(await ask('member.seen')).toEqual({ seen: { incarnation: 3, nonce: 'theirs' } });

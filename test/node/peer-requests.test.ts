@@ -37,7 +37,7 @@ test('without anything under way it is drained at once', async () => {
 
 test('it is drained once all that was under way is answered', async () => {
   const { requests, forwards } = new World();
-  const [one, other] = [requests.answer(n2, 'forward', 1), requests.answer(n2, 'forward', 2)];
+  const [one, other] = [requests.answer(n2, 'forward', 1, 'main'), requests.answer(n2, 'forward', 2, 'main')];
   const drained = requests.drain();
   forwards[0]?.('first');
   expect(await one).toBe('first');
@@ -47,9 +47,19 @@ test('it is drained once all that was under way is answered', async () => {
   expect(await isSettled(drained)).toBe(true);
 });
 
+test('snapshots come on either lane, and nothing else on that of the snapshots: what comes there is only lent', async () => {
+  const { requests, forwards, snapshots } = new World();
+  for (const lane of ['main', 'bulk'] as const) await requests.answer(n2, 'snapshot.chunk', null, lane);
+  expect(snapshots).toHaveLength(2);
+  for (const kind of ['forward', 'transfer', 'status', 'formation.prepare', 'sing']) {
+    await expect(requests.answer(n2, kind, null, 'bulk')).rejects.toThrow(`not "${kind}"`);
+  }
+  expect(forwards).toEqual([]);
+});
+
 test('a request that fails is no longer under way either', async () => {
   const { requests } = new World();
-  const unknown = requests.answer(n2, 'sing', null);
+  const unknown = requests.answer(n2, 'sing', null, 'main');
   const drained = requests.drain();
   await expect(unknown).rejects.toThrow('no request of kind "sing"');
   await drained;
@@ -58,20 +68,20 @@ test('a request that fails is no longer under way either', async () => {
 test('a request that is forwarded to it from then on is refused, and certainly not begun', async () => {
   const { requests, forwards } = new World();
   void requests.drain();
-  const refused = requests.answer(n2, 'forward', 1);
+  const refused = requests.answer(n2, 'forward', 1, 'main');
   expect(forwards).toEqual([]);
   expect(await refused).toMatchObject({ type: 'shutting_down' });
   // How it stands is told to the end.
-  expect(await requests.answer(n2, 'status', null)).toBeDefined();
+  expect(await requests.answer(n2, 'status', null, 'main')).toBeDefined();
 });
 
 test.each(['snapshot.begin', 'snapshot.chunk', 'snapshot.end'])(
   'nor is anything of a snapshot taken: %s',
   async (kind) => {
     const { requests, snapshots } = new World();
-    expect(await requests.answer(n2, kind, null)).toBe('taken');
+    expect(await requests.answer(n2, kind, null, 'main')).toBe('taken');
     void requests.drain();
-    expect(await requests.answer(n2, kind, null)).toEqual({ type: 'refused', reason: 'the node stops' });
+    expect(await requests.answer(n2, kind, null, 'main')).toEqual({ type: 'refused', reason: 'the node stops' });
     expect(snapshots).toEqual([kind]);
   },
 );
@@ -79,16 +89,16 @@ test.each(['snapshot.begin', 'snapshot.chunk', 'snapshot.end'])(
 test('nor is a leadership moved: who asked is told that this node does not lead, which certainly begins nothing', async () => {
   const { requests, moves } = new World();
   const wish = { partition: 1 as PartitionId, to: n2, remainingMs: 100 };
-  expect(await requests.answer(n2, 'transfer', encodeTransfer(wish))).toBe('moved');
+  expect(await requests.answer(n2, 'transfer', encodeTransfer(wish), 'main')).toBe('moved');
   void requests.drain();
-  const answer = await requests.answer(n2, 'transfer', encodeTransfer(wish));
+  const answer = await requests.answer(n2, 'transfer', encodeTransfer(wish), 'main');
   expect(decodeTransferAnswer(answer, wish)).toEqual({ type: 'not_leader', partition: 1, hint: undefined });
-  expect(await requests.answer(n2, 'transfer', 'nonsense')).toEqual(malformedTransfer);
+  expect(await requests.answer(n2, 'transfer', 'nonsense', 'main')).toEqual(malformedTransfer);
   expect(moves).toHaveLength(1);
 });
 
 test('the word of another that it leaves is noted', async () => {
   const { requests, left } = new World();
-  expect(await requests.answer(n2, 'leaving', null)).toBeNull();
+  expect(await requests.answer(n2, 'leaving', null, 'main')).toBeNull();
   expect(left).toEqual([n2]);
 });

@@ -159,7 +159,10 @@ export class World {
         if (fate === 'cut') return fail('connection lost');
         if (fate === 'lost') return;
         const deliver = async () => {
-          const answer = await this.node(to).receiver.handle(from, kind, structuredClone(payload));
+          // As the bulk lane has it: what was sent is what the sender's memory holds, and the receiver is only lent it.
+          const lent = structuredClone(payload);
+          const answer = await this.node(to).receiver.handle(from, kind, lent);
+          for (const part of Object.values(lent)) if (part instanceof Uint8Array) part.fill(0xdb);
           if (fate !== 'answer_lost') this.clock.after(1, () => resolve(answer));
         };
         this.clock.after(typeof fate === 'object' ? fate.lateMs : 1, () => void deliver());

@@ -128,6 +128,27 @@ describe('a bulk connection', () => {
   });
 });
 
+it('takes large requests in where it has taken in others that are answered, and nowhere else', async () => {
+  const [a] = await bed.startPair();
+  const memory: unknown[] = [];
+  let answer: (value: unknown) => void = () => undefined;
+  bed.witnessB.answer = (kind, payload) => {
+    memory.push((payload as Uint8Array).buffer);
+    return kind === 'slow' ? new Promise((resolve) => (answer = resolve)) : Promise.resolve(null);
+  };
+  const ask = (kind: string) => a.request(nodeB, kind, mebibyte, 5000, 'bulk');
+  for (let i = 0; i < 5; i++) await ask('quick');
+  expect(new Set(memory).size).toBe(1);
+  const slow = ask('slow');
+  await until('it is being answered', () => memory.length === 6);
+  for (let i = 0; i < 5; i++) await ask('quick');
+  expect(new Set(memory.slice(0, 6)).size).toBe(1);
+  expect(new Set(memory.slice(6)).size).toBe(1);
+  expect(memory[6]).not.toBe(memory[5]);
+  answer(null);
+  await slow;
+});
+
 describe('the loss of', () => {
   it('a bulk connection fails what waits there and is no loss of the peer', async () => {
     const [a, listener] = await startTowards();

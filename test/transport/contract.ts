@@ -151,6 +151,30 @@ export function transportContract(name: string, makeNetwork: () => ContractNetwo
       expect(witnessA.peerEvents.filter((event) => event.startsWith('b'))).toEqual(['b up']);
     });
 
+    it('lends what comes on the bulk lane while it is being answered, and gives away what comes on the main one', async () => {
+      const ask = (kind: string, fill: number, lane: 'main' | 'bulk') =>
+        a.request(nodeB, kind, { bytes: Buffer.alloc(300_000, fill) }, 5000, lane);
+      let answer: (value: unknown) => void = () => undefined;
+      witnessB.answer = (kind) =>
+        kind === 'slow' ? new Promise((resolve) => (answer = resolve)) : Promise.resolve(null);
+      await ask('quick', 1, 'main');
+      const slow = ask('slow', 2, 'bulk');
+      await until('it is being answered', () => witnessB.requests.length === 2);
+      for (const fill of [3, 4, 5, 6]) for (const lane of ['bulk', 'main'] as const) await ask('quick', fill, lane);
+      const [given, lent] = witnessB.requests.map(({ payload }) => (payload as { bytes: Uint8Array }).bytes);
+      expect([onlyByteOf(given), onlyByteOf(lent)]).toEqual([1, 2]);
+      answer(null);
+      await slow;
+    });
+
+    it('is done with the memory that a bulk request was sent from once that is answered', async () => {
+      const arrived: (number | undefined)[] = [];
+      witnessB.answer = (_, payload) => Promise.resolve(arrived.push(onlyByteOf(payload as Uint8Array)));
+      const memory = Buffer.alloc(1 << 20);
+      for (let fill = 1; fill <= 10; fill++) await a.request(nodeB, 'x', memory.fill(fill), 5000, 'bulk');
+      expect(arrived).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    });
+
     it('fails bulk requests as it does others', async () => {
       const failure = (to: NodeId, payload: unknown, timeoutMs: number) =>
         failureOf(a.request(to, 'x', payload, timeoutMs, 'bulk'));
@@ -228,4 +252,10 @@ function allConnected(transports: ReadonlyMap<NodeId, Transport>): boolean {
   return [...transports].every(([from, transport]) =>
     [...transports.keys()].every((to) => from === to || transport.connected(to)),
   );
+}
+
+/** What all of `bytes` are; undefined when they differ. */
+function onlyByteOf(bytes: Uint8Array = new Uint8Array()): number | undefined {
+  const [first] = bytes;
+  return bytes.every((byte) => byte === first) ? first : undefined;
 }

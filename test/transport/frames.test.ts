@@ -7,7 +7,7 @@ import { encodeHello, helloBytes } from '../../src/transport/hello.ts';
 import { FrameInbox } from '../../src/transport/inbox.ts';
 import { messageBytes } from '../../src/transport/messages.ts';
 import { FrameOutbox } from '../../src/transport/outbox.ts';
-import { encodePayload } from '../../src/transport/requests.ts';
+import { encodePayload } from '../../src/transport/payloads.ts';
 import { FrameType, WireError } from '../../src/transport/wire.ts';
 import { append, group, heartbeat, helloFrom, nodeA, nodeB } from './world.ts';
 
@@ -272,6 +272,20 @@ describe('the outbox', () => {
     expect(received(...outbox.take()).map((frame) => frame.type === 'raft' && frame.envelopes.length)).toEqual([
       1, 1, 1,
     ]);
+  });
+
+  it('gives the tail of a frame as it lies, the frame being what it would be in one piece', () => {
+    const [head, tail] = [Buffer.from([0, 0, 1, 2, 3, 103, 101, 116]), encodePayload(Buffer.alloc(500, 3))];
+    const outbox = new FrameOutbox(1000);
+    outbox.addMessage(group, heartbeat(9), length);
+    outbox.addFrame(FrameType.request, head.length, (page, at) => page.set(head, at), tail);
+    outbox.addFrame(FrameType.ping, 0, () => undefined);
+    const whole = [raftFrame(1), plainFrame(FrameType.request, head, tail), plainFrame(FrameType.ping)];
+    expect(outbox.bytes).toBe(Buffer.concat(whole).length);
+    const pieces = outbox.take();
+    expect(Buffer.concat(pieces).equals(Buffer.concat(whole))).toBe(true);
+    expect(pieces.map((piece) => piece.buffer === tail.buffer)).toEqual([false, true, false]);
+    expect(outbox.bytes).toBe(0);
   });
 
   it('never writes to what it has given away', () => {

@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Hello, NodeId } from '../../src/replica/ports.ts';
+import { encodePayload } from '../../src/transport/payloads.ts';
 import type { TcpTransport, TransportOptions } from '../../src/transport/tcp-transport.ts';
 import { FrameType } from '../../src/transport/wire.ts';
 import { frameOf, heartbeatFrame, RawPeer, rawListener, welcomes } from './raw-peer.ts';
@@ -193,10 +194,12 @@ describe('a peer that has shaken hands and then goes wrong', () => {
 });
 
 describe('on the bulk lane', () => {
+  const largeRequest = Buffer.concat([Buffer.from([0, 0, 0, 1, 1, 65]), encodePayload(Buffer.alloc(1 << 20, 7))]);
   const bulkHello = helloFrom(nodeB, nodeA, { lane: 'bulk' });
   const wrong: readonly (readonly [string, Buffer])[] = [
     ['Raft', heartbeatFrame(1)],
     ['a frame above frameBytesMax', frameHeader(quickConfig.frameBytesMax + 2)],
+    ['a large frame with a wrong checksum', corrupted(frameOf(FrameType.request, largeRequest))],
     ['msgpack that is none', frameOf(FrameType.request, Buffer.from([0, 0, 0, 1, 1, 65, 0xc1]))],
     ['an answer to nothing', frameOf(FrameType.response, Buffer.from([0, 0, 0, 1, 0xc0]))],
   ];
@@ -209,6 +212,7 @@ describe('on the bulk lane', () => {
     await until('it is closed', () => bulk.closed);
     expect(warnings).toMatchObject([{ kind: 'bad_frame', peer: nodeB }]);
     expect(witness.messages).toEqual([]);
+    expect(witness.requests).toEqual([]);
     main.sendHeartbeat(2);
     await until('delivery', () => witness.messages.length === 1);
     expect(witness.rounds()).toEqual([2]);

@@ -1,7 +1,7 @@
 /** What the transport's tests share: quick settings, the real clock, nodes that remember what reached them. */
 import { defaults, type TransportConfig } from '../../src/config.ts';
 import type { LogIndex, Message, ReplicaId, Term } from '../../src/raft/types.ts';
-import type { Clock, Hello, NodeId, PartitionId, TransportHandlers } from '../../src/replica/ports.ts';
+import type { Clock, Hello, Lane, NodeId, PartitionId, TransportHandlers } from '../../src/replica/ports.ts';
 import { silentLogger } from '../../src/logger.ts';
 import { startTransport, type TcpTransport, type TransportOptions } from '../../src/transport/tcp-transport.ts';
 
@@ -67,15 +67,15 @@ export class Witness implements TransportHandlers {
   readonly peerEvents: string[] = [];
   /** Of whom it was said that nobody listens at their address any more. */
   readonly refused: NodeId[] = [];
-  readonly requests: { from: NodeId; kind: string; payload: unknown }[] = [];
+  readonly requests: { from: NodeId; kind: string; payload: unknown; lane: Lane }[] = [];
   answer: (kind: string, payload: unknown) => Promise<unknown> = (_, payload) => Promise.resolve(payload);
 
   onMessage(from: NodeId, partition: PartitionId, message: Message): void {
     this.messages.push({ from, partition, message });
   }
 
-  onRequest(from: NodeId, kind: string, payload: unknown): Promise<unknown> {
-    this.requests.push({ from, kind, payload });
+  onRequest(from: NodeId, kind: string, payload: unknown, lane: Lane): Promise<unknown> {
+    this.requests.push({ from, kind, payload, lane });
     return this.answer(kind, payload);
   }
 
