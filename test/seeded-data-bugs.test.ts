@@ -1,14 +1,30 @@
 /**
  * Each seeded bug of the data interface in the shortest story that shows it, told without the bug and with it: an increment that is
- * done twice, a key that outlives its time or goes before it, a condition that holds no more when it is acted upon, a key that is passed over.
+ * done twice, a key that outlives its time or goes before it, a condition that holds no more when it is acted upon, a key that is passed over,
+ * a replica that is doubted without reason.
  */
 import { afterEach, expect, test } from 'vitest';
 import { unconditional } from '../src/kv/types.ts';
 import type { ReplicaOutcome } from '../src/replica/options.ts';
+import type { LogIndex } from '../src/raft/types.ts';
 import type { NodeId } from '../src/replica/ports.ts';
 import { plant } from '../src/seeded-bugs.ts';
+import { openMemoryStorage, type MemoryStorage } from '../src/storage/memory-storage.ts';
 import { named, put } from './kv/partition.ts';
 import { World, type Asked } from './replica/world.ts';
+import {
+  append,
+  entries,
+  hardState,
+  installOf,
+  logWrite,
+  p1,
+  put as putValue,
+  settled,
+  stage,
+  stateOf,
+  transferFrom,
+} from './storage/building.ts';
 import { told } from './told.ts';
 
 afterEach(() => plant(undefined));
@@ -164,3 +180,26 @@ test('scan-skips-at-border: the key for which a piece had no more room is in no 
   };
   expect(await told('scan-skips-at-border', story)).toEqual({ without: 'abcd', planted: 'abd' });
 });
+
+test('digest-of-places: a replica that was brought by a snapshot differs from the one that sent it', async () => {
+  const story = async () => {
+    const source = await openMemoryStorage({ automatic: true });
+    await append(source, logWrite(p1, { hardState: hardState(1), entries: entries(1, 1, 1) }));
+    source.stageState(p1, [putValue('a', 'one')], stateOf({ a: 'one' }, 1));
+    await settled(source);
+    const target = await openMemoryStorage({ automatic: true });
+    const transfer = await transferFrom(source, p1);
+    await stage(target, p1, transfer);
+    await append(target, installOf(p1, transfer));
+    await settled(target);
+    const [one, other] = [await sumOf(source), await sumOf(target)];
+    return one === other;
+  };
+  expect(await told('digest-of-places', story)).toEqual({ without: true, planted: false });
+});
+
+async function sumOf(storage: MemoryStorage): Promise<string> {
+  const reading = await storage.trapState(p1, 1 as LogIndex)?.sprung;
+  while ((await reading?.read(1000))?.done === false) continue;
+  return Buffer.from(reading?.digest().sum ?? []).toString('hex');
+}

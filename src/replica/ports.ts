@@ -98,6 +98,49 @@ export interface SnapshotChunk {
   readonly done: boolean;
 }
 
+/**
+ * One partition's durable state of one index, read from the disk from its beginning to its end, verified and summed up. Holds resources
+ * until it is closed.
+ */
+export interface StateReading {
+  readonly machineState: MachineState;
+  /**
+   * Verifies the next records: at least one if there is any, about so many bytes. One call at a time. Rejects with a StorageDamage for a
+   * record that does not verify, and once it is closed.
+   */
+  read(bytesMax: number): Promise<ReadPart>;
+  /** Once all is read. */
+  digest(): StateDigest;
+  close(): void;
+}
+
+export interface ReadPart {
+  readonly bytes: number;
+  /** Nothing comes after it. */
+  readonly done: boolean;
+}
+
+/** What a state comes to: replicas that have applied the same entries have the same one, wherever and how often it was carried. */
+export interface StateDigest {
+  /** Of how it is summed up. Digests of different versions say nothing of each other. */
+  readonly version: number;
+  readonly sum: Uint8Array;
+  readonly records: number;
+  readonly bytes: number;
+  /** Where what is stored is not as much as its own machine state says: in words. */
+  readonly miscounted: string | undefined;
+}
+
+/** Waits for the moment at which a partition's durable state is that of one index. */
+export interface StateTrap {
+  /**
+   * Undefined when that moment will not come: the state was replaced by one of a later index, or the trap was taken back. Rejects when the
+   * storage fails or closes, and with a StorageDamage when the machine state can't be believed.
+   */
+  readonly sprung: Promise<StateReading | undefined>;
+  takeBack(): void;
+}
+
 /** A place in an order by time: behind all that have an earlier time, and behind those of this time with a lower name. */
 export interface TimePlace {
   /** Log time, ms. */
@@ -176,6 +219,11 @@ export interface Storage {
   /** The applied index up to which this partition's state is durable: the log may be compacted up to it and no further. */
   durableAppliedIndex(partition: PartitionId): LogIndex;
   openSnapshot(partition: PartitionId): StateSnapshot;
+  /**
+   * Opens the state as it is at exactly `index`, now or when it has come so far, for whoever sums it up. Undefined when it is beyond that
+   * already. One at a time for each partition.
+   */
+  trapState(partition: PartitionId, index: LogIndex): StateTrap | undefined;
   /**
    * Empties the staging area beside the live state, in bounded batches; resolves once that is durable. Whatever an earlier
    * transfer left there is gone, a completed snapshot too. Called again while it works, it gives the same answer.

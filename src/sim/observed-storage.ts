@@ -109,6 +109,7 @@ export function observedStorage(
     },
     durableAppliedIndex: (partition) => storage.durableAppliedIndex(partition),
     openSnapshot: (partition) => storage.openSnapshot(partition),
+    trapState: (partition, index) => storage.trapState(partition, index),
     beginSnapshot: (partition) => {
       judge.snapshotDropped(keyOf(partition));
       return storage.beginSnapshot(partition);

@@ -43,3 +43,8 @@ export function addCounts(one: AreaCounts, other: AreaCounts): AreaCounts {
     remembered: one.remembered + other.remembered,
   };
 }
+
+/** In words, for telling two apart. */
+export function describeCounts({ keys, bytes, expiring, remembered }: AreaCounts): string {
+  return `${keys} keys of ${bytes} bytes, ${expiring} that expire, ${remembered} results`;
+}

@@ -11,6 +11,7 @@ import type {
   RecoveredGroup,
   RemovedReplica,
   StateSnapshot,
+  StateTrap,
   Storage,
   StoredConfiguration,
   TimeRange,
@@ -31,7 +32,8 @@ import { emptyGroup, recoverGroups, type StoredGroup } from './recovery.ts';
 import { recordOverheadBytes } from './records.ts';
 import type { StagingWrite } from './staging-area.ts';
 import { StateQueue } from './state-queue.ts';
-import { OpenSnapshots } from './state-snapshot.ts';
+import { OpenSnapshots } from './open-snapshots.ts';
+import { StateTraps } from './state-traps.ts';
 
 export interface GroupCommitOptions {
   readonly databases: Databases;
@@ -81,6 +83,7 @@ export class GroupCommit implements Storage {
   readonly #budget: HeaderCacheBudget;
   readonly #groups = new Map<PartitionId, Group>();
   readonly #snapshots: OpenSnapshots;
+  readonly #traps: StateTraps;
   readonly #reads = new Set<Promise<void>>();
   /** Under way, and whom of their log writes to tell when the storage fails. */
   readonly #destructions = new Set<Promise<void>>();
@@ -112,11 +115,14 @@ export class GroupCommit implements Storage {
       onDurable: (items, mark) => this.#logDurable(items, mark),
       onFailure,
     });
+    this.#snapshots = new OpenSnapshots(databases.state, (error) => this.#fail(error));
+    this.#traps = new StateTraps((partition) => this.#snapshots.openReading(partition));
     this.#state = new StateQueue({
       database: databases.state,
       sequence: new BatchSequence({ config, incarnation, recovered: recovered.stateSequence }),
       config,
       after: options.after,
+      traps: this.#traps,
       onDue: () => this.flush(),
       onSynced: () => this.#stillGood(() => this.#synced('state')),
       onSettled: () => {
@@ -125,7 +131,6 @@ export class GroupCommit implements Storage {
       },
       onFailure,
     });
-    this.#snapshots = new OpenSnapshots(databases.state, (error) => this.#fail(error));
     for (const stored of recovered.groups) {
       const group = this.#open(stored, isFounded(stored));
       this.#groups.set(stored.partition, group);
@@ -151,6 +156,7 @@ export class GroupCommit implements Storage {
 
   destroyGroup(partition: PartitionId, removed: RemovedReplica): Promise<void> {
     const group = this.#group(partition);
+    this.#traps.release(partition);
     return this.#untilDestroyed(group, group.destroy(removed, this.#pushDestruction));
   }
 
@@ -200,7 +206,9 @@ export class GroupCommit implements Storage {
     if (planted('term-and-vote-apart') && write.hardState) this.#pushApart(item, write.hardState);
     else this.#log.push(item);
     // Pushed behind the log write, it waits for it.
-    if (write.install !== undefined) group.staging.install(write.install);
+    if (write.install === undefined) return;
+    this.#traps.release(write.partition);
+    group.staging.install(write.install);
   }
 
   stageState(
@@ -214,6 +222,7 @@ export class GroupCommit implements Storage {
     const ordinal = this.#nextOrdinal();
     const change = group.state.stage(ordinal, writes, machineState, configuration);
     this.#state.push(group.state, change, stagedBytes(writes, configuration));
+    this.#traps.staged(partition, machineState.appliedIndex, ordinal);
   }
 
   durableAppliedIndex(partition: PartitionId): LogIndex {
@@ -222,6 +231,13 @@ export class GroupCommit implements Storage {
 
   openSnapshot(partition: PartitionId): StateSnapshot {
     return this.#snapshots.open(partition);
+  }
+
+  trapState(partition: PartitionId, index: LogIndex): StateTrap | undefined {
+    if (this.#failed || this.#closing) return undefined;
+    const trap = this.#traps.set(partition, index, this.#group(partition).state);
+    this.flush();
+    return trap;
   }
 
   beginSnapshot(partition: PartitionId): Promise<void> {
@@ -260,6 +276,7 @@ export class GroupCommit implements Storage {
     const idle = new Promise<void>((resolve) => {
       this.#closing = resolve;
     });
+    this.#traps.failed(closed());
     this.flush();
     this.#resolveIfIdle();
     await idle;
@@ -321,6 +338,7 @@ export class GroupCommit implements Storage {
       this.#failed = true;
       this.#options.onFailure(error);
       this.#state.failed(error);
+      this.#traps.failed(error);
       for (const reject of this.#destructionFailed) reject(error);
     }
     this.#resolveIfIdle();

@@ -70,6 +70,7 @@ export class GroupState implements StateReader {
   #area: Area;
   #configurationIndex: LogIndex | undefined;
   #newestOrdinal = 0;
+  #pendingOrdinal: number | undefined;
   #newestState: MachineState;
   #durableAppliedIndex: LogIndex;
   /** Whether any batch written or waiting has a machine state. */
@@ -103,6 +104,11 @@ export class GroupState implements StateReader {
 
   durableAppliedIndex(): LogIndex {
     return this.#durableAppliedIndex;
+  }
+
+  /** Of the newest change, while it is not durable and no snapshot has taken its place. */
+  get pendingOrdinal(): number | undefined {
+    return this.#pendingOrdinal;
   }
 
   get(key: Uint8Array): ValueRecord | undefined {
@@ -230,6 +236,7 @@ export class GroupState implements StateReader {
       this.#cache.put(name, headerOf(record));
     }
     this.#newestOrdinal = ordinal;
+    this.#pendingOrdinal = ordinal;
     this.#newestState = machineState;
     this.#founded = true;
     if (configuration !== undefined) this.#configurationIndex = configuration.index;
@@ -246,6 +253,7 @@ export class GroupState implements StateReader {
     this.#rememberedOverlay.clear();
     this.#cache = new HeaderCache(this.#budget);
     this.#area = area;
+    this.#pendingOrdinal = undefined;
     this.#newestState = machineState;
     this.#configurationIndex = configuration?.index;
     this.#founded = true;
@@ -359,6 +367,7 @@ export class GroupState implements StateReader {
       if (overlay.get(name)?.ordinal === change.ordinal) overlay.delete(name);
     }
     this.#durableAppliedIndex = change.machineState.appliedIndex as LogIndex;
+    if (this.#pendingOrdinal === change.ordinal) this.#pendingOrdinal = undefined;
   }
 }
 

@@ -95,6 +95,7 @@ async function open(options: MemoryStorageOptions, disk: Disk): Promise<MemorySt
       storage.stageState(partition, writes, machineState, configuration),
     durableAppliedIndex: (partition) => storage.durableAppliedIndex(partition),
     openSnapshot: (partition) => storage.openSnapshot(partition),
+    trapState: (partition, index) => storage.trapState(partition, index),
     beginSnapshot: (partition) => storage.beginSnapshot(partition),
     stageSnapshotChunk: (partition, records) => storage.stageSnapshotChunk(partition, records),
     completeSnapshot: (partition, machineState, configuration) =>

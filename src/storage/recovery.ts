@@ -226,7 +226,7 @@ async function isStateFounded(state: Database, partition: PartitionId): Promise<
 }
 
 /** Machine state, where its values are, and the configuration that it names. Throws a StorageDamage when they don't fit. */
-export function readDurableState(state: DatabaseReader, partition: PartitionId): StagedSnapshot {
+export function readDurableState(state: Pick<DatabaseReader, 'get'>, partition: PartitionId): StagedSnapshot {
   const head = optional(state, partition, RecordKind.machineState, decodeMachineState);
   if (head === undefined) return { machineState: emptyMachineState, area: 0, configuration: undefined };
   const { machineState, area, configurationIndex } = head;
@@ -243,7 +243,7 @@ export function readDurableState(state: DatabaseReader, partition: PartitionId):
 }
 
 function optional<T>(
-  database: DatabaseReader,
+  database: Pick<DatabaseReader, 'get'>,
   partition: PartitionId,
   kind: RecordKind,
   decode: (key: Buffer, value: Buffer) => T,
@@ -255,7 +255,7 @@ function optional<T>(
 
 /** For what some batch has always written before: not being there, it was lost. */
 function required<T>(
-  database: DatabaseReader,
+  database: Pick<DatabaseReader, 'get'>,
   partition: PartitionId,
   kind: RecordKind,
   decode: (key: Buffer, value: Buffer) => T,

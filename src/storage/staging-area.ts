@@ -8,7 +8,7 @@ import type { PartitionId, StoredConfiguration } from '../replica/ports.ts';
 import { SnapshotDamage } from './damage.ts';
 import type { Database, DatabaseBatch } from './database.ts';
 import type { GroupState } from './group-state.ts';
-import { addCounts, nothingCounted, type AreaCounts } from './area-records.ts';
+import { addCounts, describeCounts, nothingCounted, type AreaCounts } from './area-records.ts';
 import { areaEnd, areaKey, groupKey, keyBehind, otherArea, RecordKind, Space, withinArea, type Area } from './keys.ts';
 import type { StoredGroup } from './recovery.ts';
 import { putRecord } from './sealing.ts';
@@ -128,7 +128,7 @@ export class StagingArea {
   async complete(machineState: MachineState, configuration: StoredConfiguration | undefined): Promise<void> {
     const staging = this.#phase;
     if (this.#destroyed || staging.type !== 'staging') throw this.#notStaging();
-    const [staged, said] = [counted(staging.counts), counted(machineState)];
+    const [staged, said] = [describeCounts(staging.counts), describeCounts(machineState)];
     if (staged !== said) {
       throw new SnapshotDamage(
         `partition ${this.#partition}: staged are ${staged}, and the snapshot says ${said}: send it again`,
@@ -288,7 +288,3 @@ export class StagingArea {
 }
 
 const noKey = Buffer.alloc(0);
-
-function counted({ keys, bytes, expiring, remembered }: AreaCounts): string {
-  return `${keys} keys of ${bytes} bytes, ${expiring} that expire, ${remembered} results`;
-}

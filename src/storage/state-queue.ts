@@ -3,6 +3,7 @@ import type { Clock } from '../replica/ports.ts';
 import { CommitQueue, type CommitQueueOptions, type Queued } from './commit-queue.ts';
 import type { GroupState, StagedChange } from './group-state.ts';
 import type { StagingWrite } from './staging-area.ts';
+import type { StateTraps } from './state-traps.ts';
 
 /** Applied changes, or something that has to do with a snapshot. */
 type QueuedStateWrite =
@@ -21,6 +22,7 @@ export interface StateQueueOptions extends Pick<
 > {
   readonly config: StorageConfig;
   readonly after: Clock['after'];
+  readonly traps: Pick<StateTraps, 'ordinalEnd' | 'durable'>;
   /** Staged state has waited long enough for more of it. */
   readonly onDue: () => void;
   /** Runs after the fsync; nothing counts as durable when it says no. */
@@ -31,7 +33,8 @@ export interface StateQueueOptions extends Pick<
 
 /**
  * What waits for the state's database. It gathers for a while, since a few large batches cost less than many small ones, and nobody
- * waits for applied changes; a transfer waits for each chunk, so that goes at once and takes along what there is.
+ * waits for applied changes; a transfer waits for each chunk, and a comparison for the state of an index: so that goes at once and takes along
+ * what there is, up to that index.
  */
 export class StateQueue {
   readonly #options: StateQueueOptions;
@@ -80,13 +83,14 @@ export class StateQueue {
   /** Starts a batch of what was pushed before `ordinalEnd`, if it is due, or `now`, and none is under way. */
   flush(ordinalEnd: number, now: boolean): void {
     if (this.#queue.waitingBytes() === 0 || this.#queue.batchUnderWay()) return;
-    const { config, after } = this.#options;
-    const much = this.#urgent > 0 || this.#queue.waitingBytes() > config.batchBytesMax / 2;
+    const { config, after, traps } = this.#options;
+    const trapped = traps.ordinalEnd();
+    const much = this.#urgent > 0 || trapped < Infinity || this.#queue.waitingBytes() > config.batchBytesMax / 2;
     if (!much && !this.#due && !now) {
       this.#cancelFlush ??= after(config.stateFlushDelayMs, this.#onDue);
       return;
     }
-    this.#queue.start(ordinalEnd);
+    this.#queue.start(Math.min(ordinalEnd, trapped));
     if (!this.#queue.batchUnderWay()) return;
     this.stop();
     this.#due = false;
@@ -132,6 +136,7 @@ export class StateQueue {
       this.#waiting.delete(item.waiting);
       item.waiting.resolve();
     }
+    this.#options.traps.durable(items.at(-1)?.ordinal ?? 0);
     this.#options.onSettled();
   }
 }

@@ -2,12 +2,14 @@ import { assert } from '../assert.ts';
 import type { Scratch } from '../bytes.ts';
 import type { MachineState } from '../kv/types.ts';
 import type { PartitionId, SnapshotChunk, StateSnapshot, StoredConfiguration } from '../replica/ports.ts';
-import type { Database, DatabaseRecord, DatabaseSnapshot } from './database.ts';
 import { StorageDamage } from './damage.ts';
+import type { DatabaseSnapshot } from './database.ts';
 import { areaCounts } from './area-records.ts';
 import { areaEnd, areaKey, keyBehind, withinArea, type Area } from './keys.ts';
+import type { MomentOptions } from './open-snapshots.ts';
 import { readDurableState } from './recovery.ts';
 import { ChunkWriter } from './snapshot-chunk.ts';
+import { StateScan } from './state-scan.ts';
 
 /**
  * One partition's durable state of one moment. Machine state and values are of the same moment because the database's own
@@ -22,18 +24,12 @@ export class DurableSnapshot implements StateSnapshot {
   readonly #snapshot: DatabaseSnapshot;
   readonly #onClose: (closed: Promise<void>) => void;
   readonly #onDamage: (error: StorageDamage) => void;
-  #scan: Scan | undefined;
+  #scan: StateScan | undefined;
   #closed = false;
   #reading = false;
 
-  /** `onClose` is told once, of when the database has let go of it. Throws a StorageDamage when the machine state can't be believed. */
-  constructor(options: {
-    readonly snapshot: DatabaseSnapshot;
-    readonly partition: PartitionId;
-    readonly onClose: (closed: Promise<void>) => void;
-    /** Told as well as whoever reads: they take it for a transfer that failed. */
-    readonly onDamage: (error: StorageDamage) => void;
-  }) {
+  /** Throws a StorageDamage when the machine state can't be believed. */
+  constructor(options: MomentOptions) {
     const { snapshot, partition } = options;
     this.#snapshot = snapshot;
     this.#partition = partition;
@@ -87,7 +83,7 @@ export class DurableSnapshot implements StateSnapshot {
   }
 
   /** The scan goes on where the last chunk ended, if the next one is asked for: what was read ahead need not be read again. */
-  async #scanBehind(after: Uint8Array | undefined): Promise<Scan> {
+  async #scanBehind(after: Uint8Array | undefined): Promise<StateScan> {
     const open = this.#scan;
     this.#scan = undefined;
     if (open !== undefined) {
@@ -95,76 +91,9 @@ export class DurableSnapshot implements StateSnapshot {
       await open.close();
     }
     const from = areaKey(this.#partition, this.#area, after === undefined ? noKey : keyBehind(after));
-    this.#scan = new Scan(this.#snapshot.scanPieces({ from, to: areaEnd(this.#partition, this.#area) }));
+    this.#scan = new StateScan(this.#snapshot.scanPieces({ from, to: areaEnd(this.#partition, this.#area) }));
     return this.#scan;
   }
 }
 
-/** Records in the order of their keys, each looked at before it is taken. */
-class Scan {
-  /** Behind which key the last chunk ended; undefined while none has. */
-  last: Buffer | undefined;
-  readonly #pieces: AsyncIterator<readonly DatabaseRecord[]>;
-  #piece: readonly DatabaseRecord[] = [];
-  #at = 0;
-
-  constructor(pieces: AsyncIterable<readonly DatabaseRecord[]>) {
-    this.#pieces = pieces[Symbol.asyncIterator]();
-  }
-
-  /** Undefined at the end. */
-  async peek(): Promise<DatabaseRecord | undefined> {
-    while (this.#at === this.#piece.length) {
-      const next = await this.#pieces.next();
-      if (next.done === true) return undefined;
-      this.#piece = next.value;
-      this.#at = 0;
-    }
-    return this.#piece[this.#at];
-  }
-
-  take(): void {
-    this.#at += 1;
-  }
-
-  async close(): Promise<void> {
-    this.#piece = [];
-    await this.#pieces.return?.();
-  }
-}
-
 const noKey = Buffer.alloc(0);
-
-/** The database is not closed before each of them is. */
-export class OpenSnapshots {
-  readonly #database: Database;
-  readonly #open = new Set<StateSnapshot>();
-  /** Closed, and still held by a read. */
-  readonly #closing = new Set<Promise<void>>();
-  readonly #onDamage: (error: StorageDamage) => void;
-
-  constructor(database: Database, onDamage: (error: StorageDamage) => void) {
-    this.#database = database;
-    this.#onDamage = onDamage;
-  }
-
-  open(partition: PartitionId): StateSnapshot {
-    const opened = new DurableSnapshot({
-      snapshot: this.#database.snapshot(),
-      partition,
-      onDamage: this.#onDamage,
-      onClose: (closed) => {
-        this.#open.delete(opened);
-        this.#closing.add(closed);
-        void closed.then(() => this.#closing.delete(closed));
-      },
-    });
-    this.#open.add(opened);
-    return opened;
-  }
-
-  async close(): Promise<void> {
-    for (const snapshot of this.#open) snapshot.close();
-    await Promise.all(this.#closing);
-  }
-}

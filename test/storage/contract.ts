@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { StorageConfig } from '../../src/config.ts';
 import type { LogIndex, ReplicaId } from '../../src/raft/types.ts';
 import type { PartitionId, Storage } from '../../src/replica/ports.ts';
+import { digestContract } from './digest-contract.ts';
 import { snapshotContract } from './snapshot-contract.ts';
 import {
   append,
@@ -338,4 +339,5 @@ export function storageContract(name: string, makeHarness: () => StorageHarness)
     });
   });
   snapshotContract(name, makeHarness);
+  digestContract(name, makeHarness);
 }
