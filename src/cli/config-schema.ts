@@ -152,6 +152,17 @@ export const configSchema: Section = section({
     mapTimeoutMs: milliseconds(10, minuteMs),
     mapSaveDelayMs: milliseconds(0, minuteMs),
   }),
+  scrub: section({
+    everyMs: milliseconds(0, 30 * 24 * 60 * minuteMs),
+    bytesPerSecondMax: bytes(64 * KiB, 64 * GiB),
+    pieceBytes: bytes(1 * KiB, 16 * MiB),
+    trapTimeoutMs: milliseconds(10, 10 * minuteMs),
+    timeoutMs: milliseconds(100, 7 * 24 * 60 * minuteMs),
+    askEveryMs: milliseconds(1, minuteMs),
+    askTimeoutMs: milliseconds(10, minuteMs),
+    silenceMs: milliseconds(10, 60 * minuteMs),
+    retryMs: milliseconds(1, 60 * minuteMs),
+  }),
   storage: section({
     sync: boolean,
     compression: boolean,

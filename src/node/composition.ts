@@ -75,6 +75,8 @@ export interface NodeParts {
   readonly rebuild?: { readonly reason: string; readonly movedTo: string } | undefined;
   /** Called once all that was lost with that disk is held again. */
   readonly onWhole?: () => void;
+  /** Hears of a replica of this node that was found to differ from a majority of its group. */
+  readonly onReplicaDiffers?: (partition: PartitionId, reason: string) => void;
 }
 
 export interface ComposedNode {
@@ -140,6 +142,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     schedule,
     logger,
     onFailure,
+    onReplicaDiffers: parts.onReplicaDiffers,
     metadata: records,
   });
   const hosted = host;

@@ -21,6 +21,7 @@ import type {
   StaleValue,
 } from '../cluster/types.ts';
 import { planted } from '../planted.ts';
+import { DigestHost } from './digest-host.ts';
 import { DriveLoop } from './drive-loop.ts';
 import { handOver } from './hand-over.ts';
 import { HostedReplicas } from './hosted-replicas.ts';
@@ -41,6 +42,8 @@ export interface GroupHostOptions {
   readonly schedule: (turn: () => void) => void;
   readonly logger: Logger;
   readonly onFailure: (error: unknown) => void;
+  /** Hears of a replica here that was found to differ from a majority. */
+  readonly onReplicaDiffers?: ((partition: PartitionId, reason: string) => void) | undefined;
   /** Who follows the metadata group's state, where it is hosted. */
   readonly metadata: StateObserver & { dropped(): void };
 }
@@ -50,6 +53,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   readonly #hosted: HostedReplicas;
   readonly #loop: DriveLoop;
   readonly #snapshots: SnapshotHost;
+  readonly #digests: DigestHost;
   readonly #removed: RemovedReplicas;
   readonly groups: LedGroups;
   /** Groups that were founded here, the metadata group among them. */
@@ -92,6 +96,12 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
       map: founding,
       replica: (partition) => this.#hosted.replica(partition),
     });
+    this.#digests = new DigestHost({
+      ...options,
+      replica: (partition) => this.#hosted.replica(partition),
+      replicas: () => this.#hosted.all(),
+      onDiffers: (partition, reason) => this.#replicaDiffers(partition, reason),
+    });
     this.#removed = new RemovedReplicas({ ...options, endSnapshots: (partition) => this.#snapshots.end(partition) });
     this.#loop = new DriveLoop({ transport, storage, onFailure, schedule });
     this.ready = new Promise((resolve) => {
@@ -111,6 +121,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     for (const partition of this.#planned) this.#maybeAddFounder(partition);
     this.#addNewcomers();
     this.#planTick();
+    this.#digests.start();
   }
 
   /** Nothing that is stored here decides anything any more. Still to be stopped. */
@@ -126,7 +137,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     this.#loop.stop();
     this.#removed.stop();
     for (const replica of this.#hosted.all()) replica.stop();
-    await this.#snapshots.stop();
+    await Promise.all([this.#snapshots.stop(), this.#digests.stop()]);
   }
 
   replica(partition: PartitionId): Replica | undefined {
@@ -136,6 +147,11 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   /** What a node that sends a snapshot asks. */
   handleSnapshot(from: NodeId, kind: string, payload: unknown): Promise<unknown> {
     return this.#snapshots.handle(from, kind, payload);
+  }
+
+  /** What a node asks that leads a partition of which a replica lives here, to compare their states. */
+  handleDigest(from: NodeId, kind: string, payload: unknown): Promise<unknown> {
+    return this.#digests.handle(from, kind, payload);
   }
 
   receive(sender: NodeId, partition: PartitionId, message: Message): void {
@@ -317,11 +333,18 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     const { partition, replicaId } = replica;
     this.#options.logger.info({ partition, replicaId }, 'this replica was removed from its group');
     this.#hosted.remove(replica);
+    this.#digests.end(partition);
     if (partition === metadataPartition) this.#options.metadata.dropped();
     replica.stop('The replica was removed from its group before the write was known to be committed.');
     this.#removed.destroy(replica);
     this.#notAwaited(partition);
     this.#announce(partition);
+  }
+
+  /** What the replica here has stored is not what a majority of its group has; it leads no more, if that could be had. */
+  #replicaDiffers(partition: PartitionId, reason: string): void {
+    this.#options.logger.error({ partition, reason }, 'the replica here differs from a majority of its group');
+    this.#options.onReplicaDiffers?.(partition, reason);
   }
 
   #founderId({ id, replicas }: PartitionDescriptor): ReplicaId {

@@ -6,6 +6,7 @@ import type { Router } from '../cluster/router.ts';
 import { encodeStatus } from '../cluster/status.ts';
 import { refuseTransfer } from '../cluster/transfer-messages.ts';
 import type { Lane, NodeId } from '../replica/ports.ts';
+import { refusedDigest } from '../replica/digest-messages.ts';
 import { refused, type SnapshotRequest } from '../replica/snapshot-messages.ts';
 import type { GroupHost } from './group-host.ts';
 import type { MetadataHost } from './metadata-host.ts';
@@ -64,6 +65,11 @@ export class PeerRequests {
         return Promise.resolve(null);
       case 'transfer':
         return transfers.handleTransfer(payload);
+      case 'digest.begin':
+      case 'digest.result':
+      case 'digest.end':
+      case 'digest.differs':
+        return host.handleDigest(from, kind, payload);
       case 'status':
         return Promise.resolve(encodeStatus(host.statuses()));
       case 'formation.state':
@@ -86,6 +92,8 @@ function refusalOf(kind: string, payload: unknown): unknown {
       return encodeOutcome({ type: 'shutting_down' });
     case 'transfer':
       return refuseTransfer(payload);
+    case 'digest.begin':
+      return refusedDigest('the node stops');
     default:
       return undefined;
   }

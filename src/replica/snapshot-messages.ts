@@ -6,21 +6,21 @@
  * part that was staged under the same three can be gone on from, and nothing else can.
  */
 import type { MachineState } from '../kv/types.ts';
-import type { LogIndex, ReplicaId, Term } from '../raft/types.ts';
-import type { PartitionId } from './ports.ts';
+import type { LogIndex, Term } from '../raft/types.ts';
+import {
+  idOf,
+  isBetweenReplicas,
+  isBytes,
+  isCount,
+  isFields,
+  type BetweenReplicas,
+  type Fields,
+} from './message-fields.ts';
 
 export type SnapshotRequest = 'snapshot.begin' | 'snapshot.chunk' | 'snapshot.end';
 
-/** Stands in every request. */
-export interface SnapshotId {
-  readonly partition: PartitionId;
-  readonly from: ReplicaId;
-  readonly to: ReplicaId;
-  /** The sender's: it leads in it. */
-  readonly term: Term;
-  /** The last entry that the snapshot covers. */
-  readonly index: LogIndex;
-}
+/** Stands in every request. `index`: of the last entry that the snapshot covers. */
+export type SnapshotId = BetweenReplicas;
 
 /** 'snapshot.begin'. */
 export interface SnapshotBegin extends SnapshotId {
@@ -78,7 +78,7 @@ const configurationBytesMax = 64 * 1024;
 const reasonCharactersMax = 500;
 
 export function decodeBegin(payload: unknown): SnapshotBegin | undefined {
-  if (!isFields(payload) || !isSnapshotId(payload)) return undefined;
+  if (!isFields(payload) || !isBetweenReplicas(payload)) return undefined;
   const { snapshotTerm, configurationIndex, configuration, machineState } = payload as Fields;
   if (!isCount(snapshotTerm) || snapshotTerm > payload.term) return undefined;
   if (!isCount(configurationIndex) || configurationIndex > payload.index) return undefined;
@@ -100,7 +100,7 @@ export interface ChunkLimits {
 }
 
 export function decodeChunk(payload: unknown, limits: ChunkLimits): SnapshotChunk | undefined {
-  if (!isFields(payload) || !isSnapshotId(payload)) return undefined;
+  if (!isFields(payload) || !isBetweenReplicas(payload)) return undefined;
   const { sequence, after, last, records } = payload as Fields;
   if (!isCount(sequence) || !isBytes(last, limits.nameBytesMax)) return undefined;
   if (after !== null && !isBytes(after, limits.nameBytesMax)) return undefined;
@@ -109,7 +109,7 @@ export function decodeChunk(payload: unknown, limits: ChunkLimits): SnapshotChun
 }
 
 export function decodeEnd(payload: unknown, { nameBytesMax }: ChunkLimits): SnapshotEnd | undefined {
-  if (!isFields(payload) || !isSnapshotId(payload)) return undefined;
+  if (!isFields(payload) || !isBetweenReplicas(payload)) return undefined;
   const { last, keys, bytes } = payload as Fields;
   if (last !== null && !isBytes(last, nameBytesMax)) return undefined;
   if (!isCount(keys) || !isCount(bytes)) return undefined;
@@ -142,36 +142,6 @@ export function refused(reason: string): SnapshotRefused {
 
 function decodeRefused({ type, reason }: Fields): SnapshotRefused | undefined {
   return type === 'refused' && typeof reason === 'string' ? refused(reason) : undefined;
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
-}
-
-/** A whole number from 0 to 2^53 - 1. */
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-function isFrom1To(max: number, value: unknown): value is number {
-  return isCount(value) && value >= 1 && value <= max;
-}
-
-function isBytes(value: unknown, bytesMax: number): value is Uint8Array {
-  return value instanceof Uint8Array && value.length <= bytesMax;
-}
-
-function isSnapshotId(fields: Fields): fields is Fields & SnapshotId {
-  const { partition, from, to, term, index } = fields;
-  if (!isCount(partition) || partition >= 0xffff_ffff) return false;
-  if (!isFrom1To(0xffff_ffff, from) || !isFrom1To(0xffff_ffff, to)) return false;
-  return isFrom1To(Number.MAX_SAFE_INTEGER, term) && isFrom1To(Number.MAX_SAFE_INTEGER, index);
-}
-
-export function idOf({ partition, from, to, term, index }: SnapshotId): SnapshotId {
-  return { partition, from, to, term, index };
 }
 
 function isMachineState(value: unknown): value is MachineState {

@@ -9,6 +9,7 @@ import { unreachable } from '../assert.ts';
 import { asBuffer } from '../bytes.ts';
 import type { SnapshotConfig } from '../config.ts';
 import type { Configuration } from '../raft/types.ts';
+import { idOf } from './message-fields.ts';
 import { OneAtATime } from './one-at-a-time.ts';
 import type { Clock, NodeId, PartitionId } from './ports.ts';
 import {
@@ -22,7 +23,6 @@ import {
   decodeBegin,
   decodeChunk,
   decodeEnd,
-  idOf,
   refused,
   type BeginAnswer,
   type ChunkAnswer,

@@ -3,9 +3,9 @@ import { asBuffer } from '../bytes.ts';
 import { ConfigurationFormatError, decodeConfiguration } from '../raft/configuration.ts';
 import type { MachineState } from '../kv/types.ts';
 import type { Configuration, InstallSnapshot } from '../raft/types.ts';
+import { idOf } from './message-fields.ts';
 import type { Clock, NodeId, PartitionId, Storage } from './ports.ts';
 import {
-  idOf,
   refused,
   type BeginAnswer,
   type ChunkAnswer,

@@ -12,12 +12,14 @@ class World {
   readonly left: NodeId[] = [];
   readonly moves: unknown[] = [];
   readonly snapshots: string[] = [];
+  readonly digests: string[] = [];
   readonly requests = new PeerRequests({
     router: { handleForward: () => new Promise((resolve) => this.forwards.push(resolve)) },
     transfers: { handleTransfer: (payload: unknown) => Promise.resolve(this.moves.push(payload) && 'moved') },
     host: {
       peerLeaving: (peer: NodeId) => this.left.push(peer),
       statuses: () => [],
+      handleDigest: (_from: NodeId, kind: string) => Promise.resolve(this.digests.push(kind) && 'asked'),
       handleSnapshot: (_from: NodeId, kind: string) => Promise.resolve(this.snapshots.push(kind) && 'taken'),
     },
     metadata: { handle: () => undefined },
@@ -85,6 +87,17 @@ test.each(['snapshot.begin', 'snapshot.chunk', 'snapshot.end'])(
     expect(snapshots).toEqual([kind]);
   },
 );
+
+test('nor is the state of a replica read for a comparison; one that is under way comes to its end', async () => {
+  const { requests, digests } = new World();
+  expect(await requests.answer(n2, 'digest.begin', null)).toBe('asked');
+  void requests.drain();
+  expect(await requests.answer(n2, 'digest.begin', null)).toEqual({ type: 'refused', reason: 'the node stops' });
+  for (const kind of ['digest.result', 'digest.end', 'digest.differs']) {
+    expect(await requests.answer(n2, kind, null)).toBe('asked');
+  }
+  expect(digests).toEqual(['digest.begin', 'digest.result', 'digest.end', 'digest.differs']);
+});
 
 test('nor is a leadership moved: who asked is told that this node does not lead, which certainly begins nothing', async () => {
   const { requests, moves } = new World();
