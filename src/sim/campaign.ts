@@ -117,6 +117,8 @@ class Tally implements Campaign {
     returns: 0,
     memberChanges: 0,
     emptied: 0,
+    digests: 0,
+    rotten: 0,
   };
   starts = 0;
   inDoubt = 0;
@@ -166,5 +168,7 @@ function added(one: Happened, other: Happened): Happened {
     returns: one.returns + other.returns,
     memberChanges: one.memberChanges + other.memberChanges,
     emptied: one.emptied + other.emptied,
+    digests: one.digests + other.digests,
+    rotten: one.rotten + other.rotten,
   };
 }

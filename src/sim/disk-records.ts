@@ -98,12 +98,20 @@ export class DiskRecords {
 
   /** Turns a bit of the value that is in a table under `key`; false when a batch of the write-ahead log wrote it. */
   flip(key: string, bit: number): boolean {
+    return this.rot(key, (value) => {
+      const turned = Buffer.from(value);
+      const at = Math.floor(bit / 8) % turned.length;
+      turned.writeUInt8(turned.readUInt8(at) ^ (1 << (bit % 8)), at);
+      return turned;
+    });
+  }
+
+  /** What is in a table under `key` becomes something else, or nothing; false when a batch of the write-ahead log wrote it. */
+  rot(key: string, change: (value: Buffer) => Buffer | undefined): boolean {
     const value = this.#records.get(key);
     if (value === undefined || this.#logged.some(({ changes }) => changes.keys.includes(key))) return false;
-    const turned = Buffer.from(value);
-    const at = Math.floor(bit / 8) % turned.length;
-    turned.writeUInt8(turned.readUInt8(at) ^ (1 << (bit % 8)), at);
-    this.#records.set(key, turned);
+    this.#set(key, change(value));
+    this.#sortedKeys = undefined;
     return true;
   }
 

@@ -8,17 +8,19 @@
  * - A batch that fails is on disk or not, and whatever the handle acknowledges after it is not.
  * - Damage while the node is down (`damage`), of kinds that opening or reading is certain to find, or that lose nothing.
  * - All is gone while the node is down (`empty`).
+ * - A value in a table of the state vanishes, or is one that it had before, at any time (`rot`): replicas that are compared find that, where
+ *   most of them are whole. Only of keys that nobody else reads or writes, as it is not found at once.
  *
  * What it never does, because nothing could find it:
  * - Take acknowledged batches off the end of the log when HIGHWATER, after a power cut, does not know of them.
  * - Put HIGHWATER back together with the databases. With the identity too, the peers find it, not this node.
- * - Make a key vanish out of a table: the table check finds that, and it reads LevelDB's own files, which are not modelled.
  */
 import { assert } from '../assert.ts';
 import type { Clock, IdentityStore, NodeId, PartitionId } from '../replica/ports.ts';
 import type { DatabaseName, Databases } from '../storage/database.ts';
 import type { HighWaterMark } from '../storage/high-water.ts';
-import { kindOfKey, RecordKind } from '../storage/keys.ts';
+import { kindOfKey, RecordKind, valueKey, type Area } from '../storage/keys.ts';
+import { readDurableState } from '../storage/recovery.ts';
 import { DiskDatabase, diskError, type BatchFate } from './disk-database.ts';
 import { damageRecords, type DamageKind } from './disk-damage.ts';
 import { newIdentity, SimIdentity } from './disk-identity.ts';
@@ -63,7 +65,8 @@ export type DiskEvent =
   | { readonly type: 'kill'; readonly log: number; readonly state: number }
   | { readonly type: 'powerCut'; readonly log: number; readonly state: number; readonly mark: number }
   | { readonly type: 'emptied' }
-  | { readonly type: 'damage'; readonly kind: DamageKind; readonly lost: string };
+  | { readonly type: 'damage'; readonly kind: DamageKind; readonly lost: string }
+  | { readonly type: 'rot'; readonly partition: PartitionId };
 
 /** What one start of the node works with. */
 export interface DiskHandles {
@@ -192,6 +195,28 @@ export class SimDisk {
     });
     if (lost !== undefined) this.#tell({ type: 'damage', kind, lost });
     return lost;
+  }
+
+  /** The record of a value in the live state, as it is stored. */
+  storedValue(partition: PartitionId, key: Buffer): Buffer | undefined {
+    return this.#records.state.get(this.#valueKey(partition, key));
+  }
+
+  /** It becomes another one, or vanishes, whether or not the node runs. False where it is not in a table yet. */
+  rot(partition: PartitionId, key: Buffer, change: (stored: Buffer) => Buffer | undefined): boolean {
+    const done = this.#records.state.rot(this.#valueKey(partition, key), change);
+    if (done) this.#tell({ type: 'rot', partition });
+    return done;
+  }
+
+  /** Where the partition's state lies. */
+  liveArea(partition: PartitionId): Area {
+    const { state } = this.#records;
+    return readDurableState({ get: (key) => state.get(key.toString('latin1')) }, partition).area;
+  }
+
+  #valueKey(partition: PartitionId, key: Buffer): string {
+    return valueKey(partition, this.liveArea(partition), key).toString('latin1');
   }
 
   /** While the node is down: its directory is emptied, or the disk replaced by another one. */

@@ -1,7 +1,7 @@
 import { decodeRecord, metadataPartition } from '../cluster/metadata/records.ts';
 import type { StateWrite } from '../kv/types.ts';
 import { noReplica } from '../raft/types.ts';
-import type { NodeId, PartitionId, ReplicaDescriptor, Storage } from '../replica/ports.ts';
+import type { NodeId, PartitionId, ReplicaDescriptor, StateDigest, StateReading, Storage } from '../replica/ports.ts';
 import type { RaftJudge, ReplicaKey } from './raft-judge.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
@@ -38,7 +38,7 @@ export function replicaKeys(
 /** The storage, with the judge told of all that goes in and of all that became durable before its owner hears of it. */
 export function observedStorage(
   storage: Storage,
-  { judge, violated, installing, scheduler }: World,
+  { judge, digests, violated, installing, scheduler }: World,
   nodeId: NodeId,
   keys: ReplicaKeys,
 ): Storage {
@@ -109,7 +109,12 @@ export function observedStorage(
     },
     durableAppliedIndex: (partition) => storage.durableAppliedIndex(partition),
     openSnapshot: (partition) => storage.openSnapshot(partition),
-    trapState: (partition, index) => storage.trapState(partition, index),
+    trapState: (partition, index) => {
+      const trap = storage.trapState(partition, index);
+      if (trap === undefined) return undefined;
+      const told = (digest: StateDigest): void => digests.summed(nodeId, partition, { index, digest });
+      return { ...trap, sprung: trap.sprung.then((reading) => reading && observedReading(reading, told)) };
+    },
     beginSnapshot: (partition) => {
       judge.snapshotDropped(keyOf(partition));
       return storage.beginSnapshot(partition);
@@ -127,5 +132,18 @@ export function observedStorage(
     flush: () => storage.flush(),
     pendingBytes: () => storage.pendingBytes(),
     close: () => storage.close(),
+  };
+}
+
+function observedReading(reading: StateReading, told: (digest: StateDigest) => void): StateReading {
+  return {
+    machineState: reading.machineState,
+    read: (bytesMax) => reading.read(bytesMax),
+    digest: () => {
+      const digest = reading.digest();
+      told(digest);
+      return digest;
+    },
+    close: () => reading.close(),
   };
 }

@@ -278,6 +278,10 @@ export class SimNode {
       startTransport,
       drawClusterId: () => random.hex(32),
       onFailure,
+      onReplicaDiffers: (partition, reason) => {
+        this.#note(`differs: partition ${partition}: ${reason}`);
+        world.digests.told(nodeId, partition, reason);
+      },
     });
     if (ended()) return;
     start.facade = node.facade;

@@ -7,6 +7,7 @@ import { describeViolation } from '../history/describe.ts';
 import type { Operation } from '../history/types.ts';
 import type { NodeId, PartitionId } from '../replica/ports.ts';
 import { ClusterChanges } from './cluster-changes.ts';
+import { DigestJudge } from './digest-judge.ts';
 import { SimDisk } from './disk.ts';
 import { EmptiedNodes } from './emptied-nodes.ts';
 import { FaultInjector } from './fault-injector.ts';
@@ -16,6 +17,7 @@ import { MemberChanges } from './member-changes.ts';
 import { Network } from './network.ts';
 import { Random } from './random.ts';
 import { RaftJudge, type JudgeCounts } from './raft-judge.ts';
+import { RottenValues } from './rotten-values.ts';
 import { Scheduler } from './scheduler.ts';
 import { SimNode } from './sim-node.ts';
 import { drawSwarm, type FaultKind, type Swarm } from './swarm.ts';
@@ -69,6 +71,9 @@ export interface Happened {
   readonly memberChanges: number;
   /** Nodes that lost all that they had stored. */
   readonly emptied: number;
+  /** States that were summed up, and replicas of which a value rotted on the disk. */
+  readonly digests: number;
+  readonly rotten: number;
 }
 
 /** Of a removed replica, on the disk of a node. */
@@ -86,6 +91,8 @@ const forgottenWithinMs = 30_000;
 const wokenEveryMs = 3000;
 /** A round of the founding needs all founders' answers within a second, and stragglers take up to two, each way. */
 const formedWithinMs = 30_000;
+/** Comparing replicas: nodes wait for each other, messages are late, and each state is read at the drawn rate. */
+const foundWithinMs = 120_000;
 /** Without any transfer: a move takes some ten steps, each may meet a straggler or two, or an election. */
 const settledWithinMs = 180_000;
 /** Two questions of `changeTimeoutMs` and some. */
@@ -116,7 +123,8 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   const judge = new RaftJudge((partition) => members.get(partition) ?? [], isElastic ? swarm.replicationFactor : 0);
   const keyIn = keysByPartition(map);
   const installing = (nodeId: NodeId): void => injector.installing(nodeId);
-  const world: World = { seed, config, map, scheduler, network, judge, trace, keyIn, installing, violated };
+  const digests = new DigestJudge(violated);
+  const world: World = { seed, config, map, scheduler, network, judge, digests, trace, keyIn, installing, violated };
 
   const nodes: SimNode[] = [];
   const injector = new FaultInjector({
@@ -180,6 +188,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     nodes,
     everyMs: swarm.emptyEveryMs,
   });
+  const rotten = new RottenValues({ world, random: new Random(seed, 'rot'), nodes });
   judge.onElected = (partition) => changes.elected(partition);
   const transactions = new TransactionJudge();
   const restarted = (): boolean => nodes.some(({ starts }) => starts > 1);
@@ -217,18 +226,21 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     changes.start();
     clusterChanges.start();
     emptied.start();
+    if (swarm.rot) rotten.start();
     injector.start(swarm.seconds * 1000);
     await run(swarm.seconds * 1000);
     workload.stop();
     changes.stop();
     clusterChanges.stop();
     emptied.stop();
+    rotten.stop();
     injector.heal();
     if (!stopped()) await checkLiveness();
     if (!stopped()) await settleCluster();
     if (!stopped()) await readEverything();
     if (!stopped()) await compareReplicas();
     if (!stopped()) await findRemains();
+    if (!stopped()) await findRotten();
     if (!stopped()) checkLinearizability();
   } catch (error) {
     violated(error);
@@ -374,6 +386,17 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     }
   }
 
+  /** Whose disk lost a value is told so, once all can be compared. */
+  async function findRotten(): Promise<void> {
+    const boundMs = foundWithinMs + 4 * swarm.scrubEveryMs;
+    for (let waitedMs = 0; ; waitedMs += 100) {
+      const unfound = digests.unfound();
+      if (unfound === undefined || stopped()) return;
+      if (waitedMs > boundMs) throw new Violation('digests', `damage is not found within ${boundMs} ms: ${unfound}`);
+      await run(100);
+    }
+  }
+
   function firstRemains(): Remains | undefined {
     for (const { id } of map.partitions) {
       const members = membersOf(id);
@@ -445,6 +468,8 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
         ...pickHappened(judge.counts),
         memberChanges: changes.count + clusterChanges.count,
         emptied: emptied.count,
+        digests: digests.count,
+        rotten: digests.damaged,
       },
       entries: judge.counts.committed,
       starts: nodes.reduce((sum, node) => sum + node.starts, 0),
@@ -463,7 +488,7 @@ function pickHappened({
   silences,
   destructions,
   returns,
-}: JudgeCounts): Omit<Happened, 'memberChanges' | 'emptied'> {
+}: JudgeCounts): Omit<Happened, 'memberChanges' | 'emptied' | 'digests' | 'rotten'> {
   return { installs, compactions, transfers, silences, destructions, returns };
 }
 
@@ -510,6 +535,17 @@ function configOf(swarm: Swarm): World['config'] & { readonly bootstrap: NonNull
       chunkBytes: swarm.snapshotChunkBytes,
     },
     placement: { ...defaults.placement, moveBytesPerSecondMax: swarm.snapshotBytesPerSecondMax },
+    scrub: {
+      everyMs: swarm.scrubEveryMs,
+      bytesPerSecondMax: swarm.scrubBytesPerSecondMax,
+      pieceBytes: swarm.scrubPieceBytes,
+      trapTimeoutMs: 2000,
+      timeoutMs: 20_000,
+      askEveryMs: 100,
+      askTimeoutMs: 1000,
+      silenceMs: 3000,
+      retryMs: 500,
+    },
     bootstrap: {
       partitions: swarm.partitions,
       replicationFactor: swarm.replicationFactor,

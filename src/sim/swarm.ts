@@ -71,6 +71,12 @@ export interface Swarm {
   readonly clusterChangeEveryMs: number;
   /** Between two attempts to empty a node's disk on average, ms; 0 for none. */
   readonly emptyEveryMs: number;
+  /** Between two comparisons of a partition's replicas, ms; 0 for none. */
+  readonly scrubEveryMs: number;
+  readonly scrubBytesPerSecondMax: number;
+  readonly scrubPieceBytes: number;
+  /** Whether a value of each partition rots on some disk. */
+  readonly rot: boolean;
   /** Of the operations: how many of them are or have what. */
   readonly data: DataShares;
   readonly seconds: number;
@@ -146,7 +152,9 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
     emptyEveryMs: 0,
     data: drawData(random),
     seconds: 60,
+    ...noScrub,
     ...(elastic ? drawElastic(random) : {}),
+    ...drawScrub(random, elastic),
     ...overrides,
   };
 }
@@ -175,6 +183,35 @@ function drawElastic(
     snapshotBytesPerSecondMax: Math.floor(random.magnitude(64 * 1024, 1024 * 1024)),
     faults: drawFaults(random).filter((kind) => kind !== 'damage'),
     emptyEveryMs: random.chance(0.7) ? random.magnitude(3000, 30_000) : 0,
+  };
+}
+
+const noScrub = { scrubEveryMs: 0, scrubBytesPerSecondMax: 1, scrubPieceBytes: 1, rot: false } as const;
+
+/** Drawn behind all else: what most seeds are like does not depend on it. */
+function drawScrub(random: Random, elastic: boolean): Partial<Swarm> {
+  if (!random.chance(0.3)) return {};
+  const scrub = {
+    scrubEveryMs: random.magnitude(2000, 30_000),
+    scrubBytesPerSecondMax: Math.floor(random.magnitude(4 * 1024, 1024 * 1024)),
+    scrubPieceBytes: Math.floor(random.magnitude(64, 8192)),
+  };
+  return elastic || random.chance(0.5) ? scrub : { ...scrub, ...drawRot(random) };
+}
+
+/**
+ * Until it is found, a damaged state must not be given to others: so nobody needs a snapshot, and members stay as they are. And all disks are
+ * there, since otherwise there may be no majority of whole ones.
+ */
+function drawRot(random: Random): Partial<Swarm> {
+  return {
+    rot: true,
+    partitions: random.whole(1, 6),
+    memberChangeEveryMs: 0,
+    logKeepEntries: 1e6,
+    logBytesMax: 1e9,
+    compactEntriesMin: 1e6,
+    faults: drawFaults(random).filter((kind) => kind !== 'damage'),
   };
 }
 

@@ -2,6 +2,7 @@
 import type { Config } from '../config.ts';
 import type { PartitionMap } from '../cluster/partition-map.ts';
 import type { NodeId, PartitionId } from '../replica/ports.ts';
+import type { DigestJudge } from './digest-judge.ts';
 import type { Network } from './network.ts';
 import type { RaftJudge } from './raft-judge.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -19,6 +20,7 @@ export interface World {
   readonly keyIn: (partition: PartitionId) => string;
   /** A node has handed the installation of a snapshot to its disk. */
   readonly installing: (nodeId: NodeId) => void;
+  readonly digests: DigestJudge;
   /** Something that must never happen did. The first one ends the run. */
   readonly violated: (violation: unknown) => void;
 }

@@ -4,6 +4,7 @@ import { buildPartitionMap } from '../../src/cluster/partition-map.ts';
 import type { KvOutcome, TransferOutcome } from '../../src/cluster/types.ts';
 import type { NodeId, PartitionId } from '../../src/replica/ports.ts';
 import type { Replica } from '../../src/replica/replica.ts';
+import { DigestJudge } from '../../src/sim/digest-judge.ts';
 import { SimDisk } from '../../src/sim/disk.ts';
 import { Network } from '../../src/sim/network.ts';
 import { Random } from '../../src/sim/random.ts';
@@ -24,13 +25,22 @@ export interface NodesOptions {
   /** Instead of n1, n2, …: by their names the ring gives them what they hold. */
   readonly names?: readonly string[];
   readonly replicationFactor?: number;
-  readonly settings?: { readonly [Part in 'raft' | 'snapshots' | 'placement']?: Partial<Config[Part]> };
+  readonly settings?: {
+    readonly [Part in 'raft' | 'state' | 'snapshots' | 'placement' | 'scrub']?: Partial<Config[Part]>;
+  };
 }
 
 export class Nodes {
   readonly network: Network;
   /** What nodes ask of each other besides Raft: `n1>n2 leaving`. */
   readonly asked: string[] = [];
+  /** Replicas that were told that they differ from a majority, each with what was true then. */
+  readonly differing: {
+    readonly nodeId: string;
+    readonly partition: number;
+    readonly reason: string;
+    readonly leaders: string;
+  }[] = [];
   /** Whose disks are slow now. */
   readonly slow = new Set<string>();
   readonly world: World;
@@ -64,8 +74,11 @@ export class Nodes {
       peer: listener,
       bootstrap,
       raft: { ...defaults.raft, ...settings.raft },
+      state: { ...defaults.state, ...settings.state },
       snapshots: { ...defaults.snapshots, ...settings.snapshots },
       placement: { ...defaults.placement, ...settings.placement },
+      // Only for those who want to see it: chance is drawn for it.
+      scrub: { ...defaults.scrub, everyMs: 0, ...settings.scrub },
     };
     const random = (stream: string): Random => new Random(seed, stream);
     const map = buildPartitionMap(bootstrap);
@@ -81,9 +94,17 @@ export class Nodes {
       trace,
       keyIn: () => 'probe',
       installing: () => undefined,
+      digests: this.#digests(),
       violated: (violation) => (this.#broken ??= violation),
     };
     this.#nodes = founders.map((nodeId, number) => this.#machine(nodeId, number, false));
+  }
+
+  #digests(): DigestJudge {
+    const judge = new DigestJudge((violation) => (this.#broken ??= violation));
+    judge.onTold = (nodeId, partition, reason) =>
+      this.differing.push({ nodeId, partition, reason, leaders: this.leaders().join() });
+    return judge;
   }
 
   #listen(): void {
@@ -145,6 +166,19 @@ export class Nodes {
     const node = this.#nodes.find(({ nodeId }) => nodeId === name);
     if (node === undefined) throw new Error(`no node ${name}`);
     return node;
+  }
+
+  /** A value changes on the disk of a node, or vanishes, behind the database's back. */
+  rot(name: string, key: string, change: (stored: Buffer) => Buffer | undefined): void {
+    this.world.digests.rotten(name as NodeId, p1);
+    if (!this.node(name).disk.rot(p1, Buffer.from(key), change)) throw new Error(`${name} has no ${key} in a table`);
+  }
+
+  /** It is killed and comes back: then all that it has stored is in tables. */
+  async restart(name: string): Promise<void> {
+    this.node(name).kill();
+    this.node(name).start();
+    await this.until(() => this.node(name).facade()?.readiness().ready === true);
   }
 
   replica(name: string): Replica {
