@@ -90,11 +90,11 @@ test.each(['snapshot.begin', 'snapshot.chunk', 'snapshot.end'])(
 
 test('nor is the state of a replica read for a comparison; one that is under way comes to its end', async () => {
   const { requests, digests } = new World();
-  expect(await requests.answer(n2, 'digest.begin', null)).toBe('asked');
+  expect(await requests.answer(n2, 'digest.begin', null, 'main')).toBe('asked');
   void requests.drain();
-  expect(await requests.answer(n2, 'digest.begin', null)).toEqual({ type: 'refused', reason: 'the node stops' });
+  expect(await requests.answer(n2, 'digest.begin', null, 'main')).toEqual({ type: 'refused', reason: 'the node stops' });
   for (const kind of ['digest.result', 'digest.end', 'digest.differs']) {
-    expect(await requests.answer(n2, kind, null)).toBe('asked');
+    expect(await requests.answer(n2, kind, null, 'main')).toBe('asked');
   }
   expect(digests).toEqual(['digest.begin', 'digest.result', 'digest.end', 'digest.differs']);
 });
