@@ -115,6 +115,9 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
       startTransport: listen,
       drawClusterId: () => randomBytes(16).toString('hex'),
       onFailure: failure.report,
+      // Its records are sound one by one: which of them are wrong only the others know.
+      onReplicaDiffers: (partition, reason) =>
+        failure.report(new StorageDamage(`partition ${partition}: ${reason}`, partition)),
       rebuild: rebuildNote(config.dataDir),
       onWhole: () => forgetRebuild(config.dataDir),
     });

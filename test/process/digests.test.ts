@@ -45,9 +45,13 @@ test('replicas that hold the same are compared, and what that came to is told', 
   expect(cluster.nodes.flatMap(accusations)).toEqual([]);
 });
 
-test('a follower of whose state a value vanished is named, and no other', async () => {
+test('a follower of whose state a value vanished is named, and no other, and is filled again', async () => {
   await tamper((state, stored) => state.del(stored));
   expect(await accused()).toMatch(/stored are 199 keys of \d+ bytes, .*, and the machine state says 200 keys/);
+  await vi.waitUntil(() => notes(victim).some(({ msg }) => msg.startsWith('the node is whole again')), {
+    timeout: foundWithinMs,
+    interval: 50,
+  });
 });
 
 test('a follower to whose state an older value came back is named, and no other', async () => {
