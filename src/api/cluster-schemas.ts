@@ -7,6 +7,7 @@ export const partition: JsonSchema = object(
     id: count,
     range: { type: 'array', items: hash, minItems: 2, maxItems: 2 },
     epoch: count,
+    incarnation: count,
     leader: nodeIdOrNull,
     term: count,
     commitIndex: count,

@@ -89,8 +89,8 @@ export class LiveMap implements PartitionMap {
     const current = (partition: PartitionDescriptor): PartitionDescriptor => {
       const record = this.#partitions.get(partition.id)?.record;
       if (record === undefined) return partition;
-      const { epoch: own, replicas, preferredLeader } = record;
-      return { ...partition, epoch: own, replicas, preferredLeader };
+      const { epoch: own, incarnation, replicas, preferredLeader } = record;
+      return { ...partition, epoch: own, incarnation, replicas, preferredLeader };
     };
     return createPartitionMap({
       epoch,

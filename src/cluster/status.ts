@@ -123,6 +123,7 @@ function partitionStatus(partition: PartitionDescriptor, reports: readonly Repli
     id: partition.id,
     range: [partition.from, partition.to],
     epoch: partition.epoch,
+    incarnation: partition.incarnation,
     leader: leader?.nodeId ?? null,
     term: newest('term'),
     commitIndex,

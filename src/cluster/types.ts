@@ -185,6 +185,8 @@ export interface PartitionStatus {
   readonly id: PartitionId;
   readonly range: readonly [number, number];
   readonly epoch: number;
+  /** 1 unless it was begun anew, by hand. */
+  readonly incarnation: number;
   readonly leader: NodeId | null;
   readonly term: number;
   readonly commitIndex: number;

@@ -29,7 +29,7 @@ export type KeyHeader = Version;
 
 export class EntryEffects {
   readonly #reader: StateReader;
-  readonly #index: number;
+  readonly #revision: number;
   readonly #logTime: number;
   /** Most entries touch one key, and need no table to find it again. */
   #only: Touched | undefined;
@@ -40,9 +40,9 @@ export class EntryEffects {
   #remembered = 0;
 
   /** `logTime`: what is due by then is gone. */
-  constructor(reader: StateReader, { index, logTime }: { readonly index: number; readonly logTime: number }) {
+  constructor(reader: StateReader, { revision, logTime }: { readonly revision: number; readonly logTime: number }) {
     this.#reader = reader;
-    this.#index = index;
+    this.#revision = revision;
     this.#logTime = logTime;
   }
 
@@ -113,7 +113,7 @@ export class EntryEffects {
     for (const { key, original, expired, current } of this.#all()) {
       if (current === 'original') continue;
       const expiresBefore = original?.expiresAt ?? 0;
-      if (expired) events.push({ type: 'expire', key, revision: this.#index });
+      if (expired) events.push({ type: 'expire', key, revision: this.#revision });
       if (original !== undefined) {
         keys -= 1;
         bytes -= key.length + original.valueBytes;
@@ -127,7 +127,7 @@ export class EntryEffects {
         events.push({ type: 'put', key, record: current });
       } else if (original !== undefined) {
         writes.push({ type: 'delete', key, expiresBefore });
-        if (!expired) events.push({ type: 'delete', key, revision: this.#index });
+        if (!expired) events.push({ type: 'delete', key, revision: this.#revision });
       }
     }
     if (this.#tableWrites !== undefined) writes.push(...this.#tableWrites);

@@ -11,6 +11,7 @@ import { planted } from '../planted.ts';
 import { decodeCommand } from './command.ts';
 import { conditionsHold, isVersion } from './conditions.ts';
 import { EntryEffects } from './entry-effects.ts';
+import { revisionOf } from './revision.ts';
 import { unconditional } from './types.ts';
 import type {
   BatchItem,
@@ -91,8 +92,10 @@ export function applyCommand(
   const { stamp, dedup, command } = decodeCommand(asBuffer(entry.body));
   // Log time never goes back, whatever a leader stamps.
   const logTime = Math.max(state.logTime, stamp.logTime);
-  const effects = new EntryEffects(reader, { index: entry.index, logTime });
-  const context = { effects, revision: entry.index, incarnation: stamp.incarnation, logTime };
+  const { incarnation } = stamp;
+  const revision = revisionOf(incarnation, entry.index);
+  const effects = new EntryEffects(reader, { revision, logTime });
+  const context = { effects, revision, incarnation, logTime };
   const moved = stamp.rangeEpoch === range.epoch ? undefined : range.epoch;
   const { result, replayed } = once(context, dedup, () => run(context, command, moved));
   return { result, replayed, ...effects.outcome(state, entry) };

@@ -6,7 +6,7 @@ export interface ValueRecord {
   readonly value: Uint8Array;
   /** Empty for `application/octet-stream`, which is never stored. */
   readonly contentType: string;
-  /** The Raft index of the write that made it. */
+  /** Of the write that made it: its place in the partition's history (`revision.ts`). */
   readonly revision: number;
   /** The partition's incarnation at that write; with `revision` it makes the ETag. */
   readonly incarnation: number;

@@ -359,7 +359,6 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     const replica: Replica = new Replica({
       partition: partition.id,
       epoch: partition.epoch,
-      incarnation: partition.incarnation,
       self: { replicaId, nodeId },
       members: partition.replicas,
       storage,

@@ -3,17 +3,19 @@
  * format; golden bytes in `test/raft/configuration.test.ts`. Integers are big-endian.
  *
  * ```
- *  0  u8   version (1)
+ *  0  u8   version: 1; 2 in a group that was begun anew
  *  1  u32  highest replicaId ever given out
- *  5  u16  number of members
+ *     u32  incarnation, above 1: in version 2 only
+ *     u16  number of members
  *     each: u32 replicaId | u8 roles: 1 voter, 2 outgoing voter, 4 learner | u8 length | host, latin1
  * ```
  */
 import { assert } from '../assert.ts';
 import { noReplica, type Configuration, type ReplicaId } from './types.ts';
 
-const version = 1;
+const versions = { founded: 1, anew: 2 } as const;
 const headerBytes = 7;
+const incarnationBytes = 4;
 const Role = { voter: 1, outgoing: 2, learner: 4 } as const;
 
 /** The bytes are no configuration of a version known here: a newer writer, and the replica stops. */
@@ -27,6 +29,7 @@ export const emptyConfiguration: Configuration = {
   votersOutgoing: [],
   learners: [],
   replicaIdMax: noReplica,
+  incarnation: 1,
   hosts: new Map(),
 };
 
@@ -38,12 +41,20 @@ export function membersOf({ voters, votersOutgoing, learners }: Configuration): 
 export function encodeConfiguration(configuration: Configuration): Uint8Array {
   const members = membersOf(configuration);
   const hosts = members.map((id) => configuration.hosts.get(id) ?? '');
-  const bytes = new Uint8Array(headerBytes + hosts.reduce((sum, host) => sum + 6 + host.length, 0));
+  const { incarnation } = configuration;
+  const isAnew = incarnation > 1;
+  const memberBytes = hosts.reduce((sum, host) => sum + 6 + host.length, 0);
+  const bytes = new Uint8Array(headerBytes + (isAnew ? incarnationBytes : 0) + memberBytes);
   const view = new DataView(bytes.buffer);
-  view.setUint8(0, version);
+  view.setUint8(0, isAnew ? versions.anew : versions.founded);
   view.setUint32(1, configuration.replicaIdMax);
-  view.setUint16(5, members.length);
-  let at = headerBytes;
+  let at = 5;
+  if (isAnew) {
+    view.setUint32(at, incarnation);
+    at += incarnationBytes;
+  }
+  view.setUint16(at, members.length);
+  at += 2;
   members.forEach((id, position) => {
     const host = hosts[position] ?? '';
     assert(host.length <= 255, 'a host has at most 255 characters');
@@ -71,17 +82,26 @@ export function decodeConfiguration(bytes: Uint8Array): Configuration {
 }
 
 function decode(view: DataView): Configuration {
-  const found = view.getUint8(0);
-  if (found !== version)
-    throw new ConfigurationFormatError(`configuration version ${found}: this node knows ${version}`);
+  const version = view.getUint8(0);
+  if (version !== versions.founded && version !== versions.anew) {
+    throw new ConfigurationFormatError(`configuration version ${version}: this node knows 1 and 2`);
+  }
   const replicaIdMax = view.getUint32(1) as ReplicaId;
   const voters: ReplicaId[] = [];
   const votersOutgoing: ReplicaId[] = [];
   const learners: ReplicaId[] = [];
   const hosts = new Map<ReplicaId, string>();
   let previous: ReplicaId = noReplica;
-  let at = headerBytes;
-  for (let left = view.getUint16(5); left > 0; left--) {
+  let at = 5;
+  let incarnation = 1;
+  if (version === versions.anew) {
+    incarnation = view.getUint32(at);
+    at += incarnationBytes;
+    if (incarnation < 2) throw new ConfigurationFormatError(`a configuration names the incarnation ${incarnation}`);
+  }
+  const count = view.getUint16(at);
+  at += 2;
+  for (let left = count; left > 0; left--) {
     const id = view.getUint32(at) as ReplicaId;
     const roles = view.getUint8(at + 4);
     const end = at + 6 + view.getUint8(at + 5);
@@ -99,7 +119,7 @@ function decode(view: DataView): Configuration {
     previous = id;
   }
   if (at !== view.byteLength) throw new ConfigurationFormatError('bytes after a configuration');
-  return { voters, votersOutgoing, learners, replicaIdMax, hosts };
+  return { voters, votersOutgoing, learners, replicaIdMax, incarnation, hosts };
 }
 
 function rolesOf({ voters, votersOutgoing, learners }: Configuration, id: ReplicaId): number {

@@ -47,6 +47,11 @@ export interface Configuration {
    * committed configuration is the tombstone of every id up to this one that it does not name.
    */
   readonly replicaIdMax: ReplicaId;
+  /**
+   * How often the group has begun: 1 as it was founded, one more each time that it was begun anew by hand, from less than a majority.
+   * No change of the members changes it. Opaque to the core.
+   */
+  readonly incarnation: number;
   /** Where each member lives, by its id. Opaque to the core. */
   readonly hosts: ReadonlyMap<ReplicaId, string>;
 }

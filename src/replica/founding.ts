@@ -16,5 +16,6 @@ export function configurationOf(
 export function foundingConfiguration(members: readonly ReplicaDescriptor[]): Configuration {
   const voters = members.map((member) => member.replicaId);
   const hosts = new Map(members.map((member) => [member.replicaId, member.nodeId]));
-  return { voters, votersOutgoing: [], learners: [], replicaIdMax: Math.max(...voters) as ReplicaId, hosts };
+  const replicaIdMax = Math.max(...voters) as ReplicaId;
+  return { voters, votersOutgoing: [], learners: [], replicaIdMax, incarnation: 1, hosts };
 }

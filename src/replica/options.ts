@@ -25,7 +25,6 @@ export interface ReplicaLimits extends RaftLimits, CompactionLimits, SweepLimits
 export interface ReplicaOptions {
   readonly partition: PartitionId;
   readonly epoch: number;
-  readonly incarnation: number;
   readonly self: ReplicaDescriptor;
   /** All members, `self` among them. */
   readonly members: readonly ReplicaDescriptor[];

@@ -475,7 +475,9 @@ export class Replica {
     if (this.#proposals.length === 0) return;
     const proposals = this.#proposals;
     this.#proposals = [];
-    const { epoch, incarnation } = this.#options;
+    const { epoch } = this.#options;
+    // By the log and not by the map, which may be old: no incarnation is ever given back.
+    const { incarnation } = this.#raft.configuration.configuration;
     const stamp = { logTime: this.#logClock.now(), rangeEpoch: epoch, incarnation };
     for (const { body, deadlineAt, answer } of proposals) {
       stampCommand(body, stamp);

@@ -110,7 +110,7 @@ class IdleWorld {
   /** As in a cluster in which every partition has moved once: each has a record, and there would be a map to send. */
   async recordAll(): Promise<void> {
     const records = this.#map.partitions.map(({ id, replicas, preferredLeader }): MetadataRecord => {
-      const record: PartitionRecord = { id, epoch: 2, replicas, preferredLeader };
+      const record: PartitionRecord = { id, epoch: 2, incarnation: 1, replicas, preferredLeader };
       return { type: 'partition', record };
     });
     for (let at = 0; at < records.length; at += recordsAtOnce) await this.#write(records.slice(at, at + recordsAtOnce));

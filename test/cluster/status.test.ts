@@ -61,6 +61,7 @@ test('all reachable: the leader tells indexes, matches and lags', () => {
     id: 1,
     range: [0, 2_147_483_647],
     epoch: 1,
+    incarnation: 1,
     leader: 'n1',
     term: 4,
     commitIndex: 29,

@@ -124,6 +124,7 @@ export class LocalFacade implements NodeFacade {
       id: onePartition,
       range: [0, 0xffff_ffff],
       epoch: 1,
+      incarnation: 1,
       leader: this.#leader,
       term: this.#term,
       commitIndex: this.#partition.state.appliedIndex,

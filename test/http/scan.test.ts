@@ -35,7 +35,7 @@ describe('a scan', () => {
     expect(keysOf(page)).toBe('a b/1 b/2 b/3 c d e+ 🚢 (/w==)');
     expect(page.cursor).toBeUndefined();
     const revision = expect.any(Number) as number;
-    const etag = expect.stringMatching(/^"4-\d+"$/) as string;
+    const etag = expect.stringMatching(/^"1-\d+"$/) as string;
     expect(page.items[0]).toEqual({ key: 'a', value: 'of a', revision, etag });
     const expiresAt = new Date(front.node.wallMs() + 3_600_000).toISOString();
     expect(page.items.at(-1)).toEqual({ keyBase64: '/w==', valueBase64: '/g==', revision, etag, expiresAt });

@@ -44,7 +44,7 @@ describe('golden bytes', () => {
     ],
     [
       'a delete of one of two versions',
-      del('k', match(5, 6)),
+      del('k', { match: [5, 6].map((revision) => ({ incarnation: 4, revision })), noneMatch: undefined }),
       undefined,
       hex('01000000', stampBytes, '0202', '0001', '6b', '02', version(5), version(6)),
     ],

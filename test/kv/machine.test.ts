@@ -101,6 +101,15 @@ describe('conditions', () => {
     expect(result(put('a', 'two', { conditions }))).toEqual(failed(1));
   });
 
+  test('what a partition writes once it was begun anew has a revision above all that it ever gave', () => {
+    partition.apply(put('a', 'one'));
+    const anew = result(put('b', 'two'), { incarnation: 2 });
+    expect(anew).toEqual({ type: 'put', revision: 2 ** 44 + 2, incarnation: 2, created: true, expiresAt: 0 });
+    expect(result(del('b', match(2)), { incarnation: 2 })).toMatchObject({ type: 'condition_failed' });
+    // What was written before keeps its version.
+    expect(result(del('a', match(1)), { incarnation: 2 })).toEqual({ type: 'deleted', revision: 2 ** 44 + 4 });
+  });
+
   test('If-None-Match with an ETag holds unless the value is that one', () => {
     partition.apply(put('a', 'one'));
     const noneMatch = (revision: number) => ({ match: undefined, noneMatch: [{ incarnation, revision }] });

@@ -17,12 +17,13 @@ import {
   type ValueRecord,
 } from '../../src/kv/types.ts';
 
-export const incarnation = 4;
+export const incarnation = 1;
 
 interface When {
   readonly logTime?: number;
   readonly rangeEpoch?: number;
   readonly dedup?: Dedup;
+  readonly incarnation?: number;
 }
 
 export class Partition {
@@ -39,9 +40,10 @@ export class Partition {
   };
 
   /** Applies the next entry. */
-  apply(command: Command, { logTime = 1000, rangeEpoch = 1, dedup }: When = {}): Applied {
+  apply(command: Command, when: When = {}): Applied {
+    const { logTime = 1000, rangeEpoch = 1, dedup } = when;
     const body = encodeCommand(command, dedup);
-    stampCommand(body, { logTime, rangeEpoch, incarnation });
+    stampCommand(body, { logTime, rangeEpoch, incarnation: when.incarnation ?? incarnation });
     const index = this.state.appliedIndex + 1;
     const applied = applyCommand({ epoch: 1 }, this.#reader, this.state, { index, term: 2, body });
     for (const write of applied.writes) this.#write(write);

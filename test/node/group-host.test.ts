@@ -35,6 +35,7 @@ const without = {
   votersOutgoing: [],
   learners: [],
   replicaIdMax: 6 as ReplicaId,
+  incarnation: 1,
   hosts: new Map([
     [leader, n2],
     [6 as ReplicaId, 'n3'],
@@ -243,7 +244,8 @@ test('in the name of the dead nothing is said, but to others that were left out 
 test('and to those that a successor of the dead knows to be left out: a newcomer that heard nothing knows only founders', async () => {
   const world = await removedWorld();
   world.receive('Heartbeat', 7);
-  const members = { voters: [leader], votersOutgoing: [], learners: [7 as ReplicaId], replicaIdMax: 9 as ReplicaId };
+  const learners = [7 as ReplicaId];
+  const members = { voters: [leader], votersOutgoing: [], learners, replicaIdMax: 9 as ReplicaId, incarnation: 1 };
   const hosts = new Map([
     [leader, 'n2'],
     [7 as ReplicaId, 'n1'],

@@ -22,7 +22,7 @@ export const founding = canonicalFounding(bootstrap(3));
 export function without(replicaIdMax: number): Configuration {
   const hosts = new Map([[1 as ReplicaId, 'n1']]);
   const voters = [...hosts.keys()];
-  return { voters, votersOutgoing: [], learners: [], replicaIdMax: replicaIdMax as ReplicaId, hosts };
+  return { voters, votersOutgoing: [], learners: [], replicaIdMax: replicaIdMax as ReplicaId, incarnation: 1, hosts };
 }
 
 export const admission: Admission = {

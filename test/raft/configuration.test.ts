@@ -20,6 +20,7 @@ const joint: Configuration = {
   votersOutgoing: [1, 2, 3].map(replica),
   learners: [replica(7)],
   replicaIdMax: replica(7),
+  incarnation: 1,
   hosts: new Map([
     [replica(1), 'a'],
     [replica(2), 'b'],
@@ -45,6 +46,21 @@ test('the bytes are these, for ever', () => {
   expect(hexOf(encodeConfiguration(emptyConfiguration))).toBe('01000000000000');
 });
 
+test('a group that was begun anew says so, in bytes that an older program refuses by their version', () => {
+  const alone: Configuration = {
+    ...emptyConfiguration,
+    voters: [replica(8)],
+    replicaIdMax: replica(8),
+    incarnation: 2,
+    hosts: new Map([[replica(8), 'a']]),
+  };
+  expect(hexOf(encodeConfiguration(alone))).toBe('0200000008000000020001000000080101' + '61');
+  expect(decodeConfiguration(encodeConfiguration(alone))).toEqual(alone);
+  expect(() => decodeConfiguration(bytesFrom('02 00000008 00000001 0001', '00000008 01 01 61'))).toThrow(
+    ConfigurationFormatError,
+  );
+});
+
 test('what is read is what was written', () => {
   expect(decodeConfiguration(encodeConfiguration(joint))).toEqual(joint);
   expect(decodeConfiguration(encodeConfiguration(emptyConfiguration))).toEqual(emptyConfiguration);
@@ -68,6 +84,7 @@ test('any configuration comes back whole, by ascending ids', () => {
         votersOutgoing: having(2),
         learners: having(4),
         replicaIdMax: replica(Math.min(0xffff_ffff, highest + spare)),
+        incarnation: 1 + spare,
         hosts: new Map(members.map(({ id, host }) => [replica(id), host])),
       };
       const bytes = encodeConfiguration(configuration);
@@ -101,7 +118,7 @@ describe('refused are', () => {
   });
 
   test.each([
-    { what: 'another version', hex: '02 00000001 0000', message: 'configuration version 2: this node knows 1' },
+    { what: 'another version', hex: '03 00000001 0000', message: 'configuration version 3: this node knows 1 and 2' },
     { what: 'bytes after it', hex: '01 00000000 0000 00', message: 'bytes after a configuration' },
     { what: 'replica 0', hex: '01 00000001 0001 00000000 01 00', message: 'names replica 0 with roles 1' },
     { what: 'an id above the highest', hex: '01 00000001 0001 00000002 01 00', message: 'replica 2 with roles 1' },

@@ -65,6 +65,7 @@ export function configurationOf(voters: readonly number[], rest: Partial<Configu
     votersOutgoing: [],
     learners: [],
     replicaIdMax: Math.max(0, ...members) as ReplicaId,
+    incarnation: 1,
     hosts: new Map(members.map((id) => [id, `n${id}`])),
     ...rest,
   };

@@ -19,7 +19,8 @@ function founded(givenOut = 2): MemberHosts {
 function configuration(hosts: readonly (readonly [number, string])[]): Configuration {
   const voters = hosts.map(([replicaId]) => id(replicaId));
   const byId = new Map(hosts.map(([replicaId, host]) => [id(replicaId), host]));
-  return { voters, votersOutgoing: [], learners: [], replicaIdMax: id(Math.max(...voters)), hosts: byId };
+  const replicaIdMax = id(Math.max(...voters));
+  return { voters, votersOutgoing: [], learners: [], replicaIdMax, incarnation: 1, hosts: byId };
 }
 
 test('a member is heard from its own node alone', () => {

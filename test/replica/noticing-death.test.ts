@@ -1,5 +1,6 @@
 /** When the leader's process is known to be gone, nobody waits out an election timeout; and nobody is deposed on a rumour. */
 import { describe, expect, test } from 'vitest';
+import { emptyConfiguration } from '../../src/raft/configuration.ts';
 import type { ReplicaId, Term } from '../../src/raft/types.ts';
 import { EarlyCampaign, type EarlyCampaignOptions } from '../../src/replica/early-campaign.ts';
 import type { NodeId, PartitionId } from '../../src/replica/ports.ts';
@@ -130,7 +131,8 @@ describe('nobody campaigns', () => {
 
 test('who comes first differs from partition to partition, and no two come at the same time', () => {
   const voters = [1, 2, 3, 4, 5] as ReplicaId[];
-  const configuration = { voters, votersOutgoing: [], learners: [], replicaIdMax: 5 as ReplicaId, hosts: new Map() };
+  const replicaIdMax = 5 as ReplicaId;
+  const configuration = { ...emptyConfiguration, voters, replicaIdMax };
   const delayOf = (self: ReplicaId, partition: number): number => {
     const delays: number[] = [];
     const raft = {

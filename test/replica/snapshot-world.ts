@@ -35,6 +35,7 @@ const founders: Configuration = {
   votersOutgoing: [],
   learners: [],
   replicaIdMax: 3 as ReplicaId,
+  incarnation: 1,
   hosts: new Map([1, 2, 3].map((id) => [id as ReplicaId, `n${id}`])),
 };
 export const founding = encodeConfiguration(founders);

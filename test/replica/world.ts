@@ -86,13 +86,14 @@ export class World {
     },
   };
 
-  host(nodeId: NodeId, limits: Partial<Limits> = this.#limits): Replica {
-    const self = this.members.find((member) => member.nodeId === nodeId) as ReplicaDescriptor;
+  /** `replicaId`: of a later stay than the founder's. */
+  host(nodeId: NodeId, limits: Partial<Limits> = this.#limits, replicaId?: number): Replica {
+    const founder = this.members.find((member) => member.nodeId === nodeId) as ReplicaDescriptor;
+    const self = { nodeId, replicaId: (replicaId ?? founder.replicaId) as ReplicaId };
     const snapshots = this.#snapshotsOf(nodeId);
     const replica = new Replica({
       partition,
       epoch: 1,
-      incarnation: 1,
       self,
       members: this.members,
       storage: this.storages.get(nodeId) as MemoryStorage,

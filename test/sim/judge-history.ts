@@ -257,6 +257,7 @@ function members({ voters, outgoing = [], learners = [], max, hosts }: ToldMembe
     votersOutgoing: outgoing as ReplicaId[],
     learners: learners as ReplicaId[],
     replicaIdMax: (max ?? Math.max(...ids)) as ReplicaId,
+    incarnation: 1,
     hosts: new Map(ids.map((id) => [id as ReplicaId, hosts?.get(id) ?? `n${id}`])),
   });
 }

@@ -120,12 +120,13 @@ export class Moves {
   async #record(move: Revised<MoveRecord>, view: GroupView, deadlineAt: number): Promise<void> {
     const { map, state, writer, logger } = this.#ports;
     const { partition: id } = move.record;
-    const { voters, hosts } = view.configuration;
+    const { voters, hosts, incarnation } = view.configuration;
     const replicas = replicasOf(voters, hosts);
     const known = state.partitions.get(id);
     const record: PartitionRecord = {
       id,
       epoch: (known?.record.epoch ?? map.partition(id)?.epoch ?? 0) + 1,
+      incarnation,
       replicas,
       preferredLeader: (hosts.get(view.leader) ?? replicas[0]?.nodeId ?? '') as NodeId,
     };

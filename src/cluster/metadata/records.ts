@@ -34,6 +34,8 @@ export interface PartitionRecord {
   readonly id: PartitionId;
   /** Grows with every change of its members; 1 by the founding map. */
   readonly epoch: number;
+  /** As the group's own configuration has it, for people: 1 unless it was begun anew. */
+  readonly incarnation: number;
   readonly replicas: readonly ReplicaDescriptor[];
   /** Who is to lead it, so that leaderships are even. */
   readonly preferredLeader: NodeId;
@@ -78,6 +80,14 @@ const staysApart = 2 ** 20;
 export function incarnationOf(stay: number): number {
   return stay * staysApart;
 }
+
+/** The stay to which a start belongs. */
+export function stayOf(incarnation: number): number {
+  return Math.floor(incarnation / staysApart);
+}
+
+/** In place of a start's nonce: no start of the node's earlier stays is taken any more, as it was given up for lost. */
+export const givenUpNonce = 'f'.repeat(32);
 
 export function nodeKey(nodeId: NodeId): Buffer {
   return Buffer.from(`node/${nodeId}`);
@@ -174,12 +184,14 @@ function isLabels(value: unknown): value is Readonly<Record<string, string>> {
 }
 
 function toPartitionRecord(fields: Fields): PartitionRecord | undefined {
-  const { id, epoch, replicas, preferredLeader } = fields;
-  if (!isPartitionId(id) || !isCount(epoch) || !isNodeId(preferredLeader)) return undefined;
+  // Records that were written before partitions could begin anew do not name it.
+  const { id, epoch, incarnation = 1, replicas, preferredLeader } = fields;
+  if (!isPartitionId(id) || !isCount(epoch) || !isCount(incarnation) || !isNodeId(preferredLeader)) return undefined;
   if (!Array.isArray(replicas) || !replicas.every(isReplica)) return undefined;
   return {
     id,
     epoch,
+    incarnation,
     replicas: replicas.map(({ replicaId, nodeId }) => ({ replicaId, nodeId })),
     preferredLeader,
   };

@@ -121,5 +121,6 @@ export class Roster {
 function foundingConfiguration(founders: readonly ReplicaDescriptor[]): Configuration {
   const voters = founders.map(({ replicaId }) => replicaId);
   const hosts = new Map(founders.map(({ replicaId, nodeId }) => [replicaId, nodeId]));
-  return { voters, votersOutgoing: [], learners: [], replicaIdMax: Math.max(0, ...voters) as ReplicaId, hosts };
+  const replicaIdMax = Math.max(0, ...voters) as ReplicaId;
+  return { voters, votersOutgoing: [], learners: [], replicaIdMax, incarnation: 1, hosts };
 }

@@ -26,7 +26,8 @@ export function configurationOf({ voters, outgoing = {}, learners = {} }: ViewPa
   );
   const ids = (of: Hosts): ReplicaId[] => Object.keys(of).map((id) => Number(id) as ReplicaId);
   const replicaIdMax = Math.max(0, ...hosts.keys()) as ReplicaId;
-  return { voters: ids(voters), votersOutgoing: ids(outgoing), learners: ids(learners), replicaIdMax, hosts };
+  const members = { voters: ids(voters), votersOutgoing: ids(outgoing), learners: ids(learners) };
+  return { ...members, replicaIdMax, incarnation: 1, hosts };
 }
 
 export function viewOf(parts: ViewParts): GroupView {

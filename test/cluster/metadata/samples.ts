@@ -48,7 +48,7 @@ export function partitionRecord(
   });
   const [first] = replicas;
   if (first === undefined) throw new Error('a partition has replicas');
-  return { id: id(partition), epoch, replicas, preferredLeader: first.nodeId };
+  return { id: id(partition), epoch, incarnation: 1, replicas, preferredLeader: first.nodeId };
 }
 
 export function moveRecord(partition: number, target: readonly string[], rest: Partial<MoveRecord> = {}): MoveRecord {
