@@ -12,7 +12,6 @@ import type {
   RemovedReplica,
   StateSnapshot,
   StateTrap,
-  Storage,
   StoredConfiguration,
   TimeRange,
   ValuePage,
@@ -30,6 +29,7 @@ import type { HighWaterMark, Mark } from './high-water.ts';
 import { indexKeyBytes, nodePartition } from './keys.ts';
 import { emptyGroup, recoverGroups, type StoredGroup } from './recovery.ts';
 import { recordOverheadBytes } from './records.ts';
+import type { OfflineStorage, Reincarnation } from './reincarnation.ts';
 import type { StagingWrite } from './staging-area.ts';
 import { StateQueue } from './state-queue.ts';
 import { OpenSnapshots } from './open-snapshots.ts';
@@ -76,7 +76,7 @@ interface RecoveredStorage {
  * The same rule makes an install one step, though it changes both databases: the log's batch comes first, and only behind
  * it the one that makes the staged snapshot the live state. A crash between the two is made up for at opening (`recovery.ts`).
  */
-export class GroupCommit implements Storage {
+export class GroupCommit implements OfflineStorage {
   readonly #options: GroupCommitOptions;
   readonly #log: CommitQueue<QueuedLogWrite>;
   readonly #state: StateQueue;
@@ -160,6 +160,22 @@ export class GroupCommit implements Storage {
     return this.#untilDestroyed(group, group.destroy(removed, this.#pushDestruction));
   }
 
+  async reincarnate(groups: readonly Reincarnation[]): Promise<void> {
+    const planned = groups.map((anew) => {
+      const group = this.#group(anew.partition);
+      return { anew, group, write: group.reincarnate(anew) };
+    });
+    // One part of a batch, however large: all groups in one.
+    await this.#pushDestruction({
+      bytes: planned.reduce((sum, { write, anew }) => sum + 2 * bytesOf(write) + anew.configuration.length, 0),
+      encode: (batch, scratch) =>
+        planned.reduce(
+          (bytes, { anew, group, write }) => bytes + group.encodeReincarnation(anew, write, batch, scratch),
+          0,
+        ),
+    });
+  }
+
   group(partition: PartitionId): RecoveredGroup {
     return this.#group(partition).recovered;
   }
@@ -200,8 +216,7 @@ export class GroupCommit implements Storage {
   appendLog(write: LogWrite, onDurable: () => void): void {
     if (this.#failed || this.#closing) return;
     const group = this.#group(write.partition);
-    let bytes = 2 * recordOverheadBytes + indexKeyBytes * group.queued(write);
-    for (const entry of write.entries) bytes += recordOverheadBytes + entry.body.length;
+    const bytes = bytesOf(write) + indexKeyBytes * group.queued(write);
     const item = { type: 'append' as const, group, ordinal: this.#nextOrdinal(), bytes, write, onDurable };
     if (planted('term-and-vote-apart') && write.hardState) this.#pushApart(item, write.hardState);
     else this.#log.push(item);
@@ -414,6 +429,11 @@ export class GroupCommit implements Storage {
       },
     });
   }
+}
+
+/** Of what a write puts, at most. */
+function bytesOf({ entries }: LogWrite): number {
+  return entries.reduce((bytes, { body }) => bytes + recordOverheadBytes + body.length, 2 * recordOverheadBytes);
 }
 
 /** Whether the log database has a log of it. */

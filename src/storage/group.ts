@@ -1,14 +1,15 @@
 import { assert } from '../assert.ts';
 import type { Scratch } from '../bytes.ts';
-import { noReplica, type ReplicaId } from '../raft/types.ts';
+import { noReplica, type LogIndex, type ReplicaId } from '../raft/types.ts';
 import type { DeadReplicas, LogWrite, RemovedReplica } from '../replica/ports.ts';
 import type { DatabaseBatch, Databases } from './database.ts';
 import { destroy, destroyRemains, type DestructionOptions } from './destruction.ts';
 import { GroupLog } from './group-log.ts';
 import { GroupState } from './group-state.ts';
 import type { HeaderCacheBudget } from './header-cache.ts';
-import { encodeHardState, encodeLogStart, encodeReplica, type DeadRecord } from './records.ts';
+import { encodeDead, encodeHardState, encodeLogStart, encodeReplica, type DeadRecord } from './records.ts';
 import { emptyGroup, type StoredGroup } from './recovery.ts';
+import { reincarnationWrite, type Reincarnation } from './reincarnation.ts';
 import { putRecord } from './sealing.ts';
 import { StagingArea, type StagingQueue } from './staging-area.ts';
 
@@ -86,6 +87,24 @@ export class Group {
     assert(replicaId > this.#dead.through, () => `replica ${replicaId} is dead already`);
     this.#dead = { through: replicaId, configuration, remains: true };
     await destroy({ ...this.#destructible(), push }, { through: replicaId, configuration });
+  }
+
+  /** Returns what is to be encoded, by `encodeReincarnation`. */
+  reincarnate(anew: Reincarnation): LogWrite {
+    if (!this.#founded) this.found(anew.replicaId);
+    const write = reincarnationWrite(anew);
+    this.log.queued(write);
+    return write;
+  }
+
+  encodeReincarnation(anew: Reincarnation, write: LogWrite, batch: DatabaseBatch, scratch: Scratch): number {
+    const { partition, replicaId, configuration } = anew;
+    const through = (replicaId - 1) as ReplicaId;
+    assert(through > this.#dead.through && !this.#dead.remains, 'a replica that is dead here does not begin anew');
+    const dead = { through, firstIndex: 1 as LogIndex, lastIndex: 0 as LogIndex, configuration };
+    let bytes = this.encodeLogWrite(write, batch, scratch);
+    bytes += putRecord(batch, encodeReplica(scratch, partition, replicaId));
+    return bytes + putRecord(batch, encodeDead(scratch, partition, dead));
   }
 
   /** What the last start left of a destruction. */

@@ -65,6 +65,11 @@ export async function openIdentity(options: IdentityOptions): Promise<OpenIdenti
   }
 }
 
+/** Whose directory it is; undefined where no node has lived. Locks nothing and changes nothing. Fails with a StorageDamage. */
+export function ownerOf(directory: string): Pick<NodeIdentity, 'nodeId' | 'clusterName' | 'formation'> | undefined {
+  return readIdentity(directory);
+}
+
 class StoredIdentity implements OpenIdentity {
   readonly #directory: string;
   readonly #unlock: () => Promise<void>;

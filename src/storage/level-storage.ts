@@ -10,7 +10,6 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { StorageConfig } from '../config.ts';
 import type { Logger } from '../logger.ts';
-import type { Storage } from '../replica/ports.ts';
 import { allOrNone } from './all-or-none.ts';
 import { prepareDirectory, syncDirectory } from './data-directory.ts';
 import type { Database, DatabaseName, Databases } from './database.ts';
@@ -18,6 +17,7 @@ import { openGroupCommit } from './group-commit.ts';
 import { openHighWaterFile } from './high-water.ts';
 import { openLevelDatabase, type LevelDatabase } from './level-database.ts';
 import { LogSpace } from './log-space.ts';
+import type { OfflineStorage } from './reincarnation.ts';
 import { recordSyncPoints } from './sync-points.ts';
 import { checkTables } from './table-check.ts';
 
@@ -36,7 +36,7 @@ export interface LevelStorageOptions {
  * Opens, reads and judges what is stored. Fails with a DataDirectoryError when the directory can't be used, and with a
  * StorageDamage that says what is missing or corrupt; the node then must not take part in anything.
  */
-export async function openLevelStorage(options: LevelStorageOptions): Promise<Storage> {
+export async function openLevelStorage(options: LevelStorageOptions): Promise<OfflineStorage> {
   const { directory, config } = options;
   const startedAt = performance.now();
   prepareDirectory(directory);

@@ -4,7 +4,7 @@
  */
 import { assert } from '../assert.ts';
 import { defaults, type StorageConfig } from '../config.ts';
-import type { Clock, Storage } from '../replica/ports.ts';
+import type { Clock } from '../replica/ports.ts';
 import {
   inPieces,
   type Database,
@@ -16,6 +16,7 @@ import {
 } from './database.ts';
 import { openGroupCommit } from './group-commit.ts';
 import type { HighWaterMark, Mark } from './high-water.ts';
+import type { OfflineStorage } from './reincarnation.ts';
 
 export interface MemoryStorageOptions {
   /** True: each batch becomes durable by itself, in a later microtask. False: when `completeBatch` says so. */
@@ -30,7 +31,7 @@ export interface MemoryStorageOptions {
 /** Keys as latin1, one character a byte. */
 export type MemoryRecords = Readonly<Record<DatabaseName, Map<string, Buffer>>>;
 
-export interface MemoryStorage extends Storage {
+export interface MemoryStorage extends OfflineStorage {
   /** Whether a batch waits to be completed. */
   batchUnderWay(database: DatabaseName): boolean;
   /** The batch under way becomes durable; resolves once its `onDurable`s have run. */
@@ -84,6 +85,7 @@ async function open(options: MemoryStorageOptions, disk: Disk): Promise<MemorySt
     foundGroup: (partition, replicaId) => storage.foundGroup(partition, replicaId),
     dead: (partition) => storage.dead(partition),
     destroyGroup: (partition, removed) => storage.destroyGroup(partition, removed),
+    reincarnate: (groups) => storage.reincarnate(groups),
     group: (partition) => storage.group(partition),
     log: (partition) => storage.log(partition),
     state: (partition) => storage.state(partition),
