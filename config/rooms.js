@@ -30,6 +30,11 @@ export const rooms = {
     values: ['raft', 'kv', 'replica', 'storage', 'transport', 'cluster', 'planted', ...shared],
     packages: ['node:'],
   },
+  /** What a stopped node's directory holds, and how partitions begin anew from it: it reads all, and runs nothing. */
+  recovery: {
+    values: ['raft', 'kv', 'replica', 'storage', 'cluster', ...shared],
+    packages: ['node:'],
+  },
   http: {
     values: ['api', 'cluster', 'kv', 'dashboard', ...shared],
     types: ['replica/ports'],
@@ -44,7 +49,7 @@ export const rooms = {
   /** Chance is drawn as in the simulator; of the wire it reads who dials. */
   chaos: { values: ['testing', 'history', 'sim/random', 'transport', ...shared], packages: ['node:'] },
   cli: {
-    values: ['client', 'api', 'testing', 'history', 'sim', 'chaos', ...shared],
+    values: ['client', 'api', 'testing', 'history', 'sim', 'chaos', 'recovery', ...shared],
     packages: ['node:', 'commander', 'ajv'],
   },
   /** The one room that may plant a bug. */

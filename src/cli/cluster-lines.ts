@@ -76,7 +76,7 @@ function percent(share: number): string {
 }
 
 /** 0 to 999 as they are, then with one digit behind the point. */
-function shownBytes(bytes: number): string {
+export function shownBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   // 999,950 is 1.0 MB, not 1000.0 kB.
   const unit = units.findIndex((_, power) => bytes / 1000 ** power < (power === 0 ? 1000 : 999.95));

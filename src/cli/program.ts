@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import type { Config } from '../config.ts';
 import { addClientCommands } from './client-commands.ts';
 import { addClusterCommands } from './cluster-commands.ts';
+import { addRecover } from './recover.ts';
 import { loadConfiguration, type ConfigurationResult, type Flag } from './configuration.ts';
 import { reportProblems, usageExitCode } from './report.ts';
 
@@ -29,6 +30,7 @@ export async function runCommandLine(
   addCheck(program);
   addSim(program);
   addChaos(program);
+  addRecover(program);
   try {
     await program.parseAsync(words, { from: 'user' });
   } catch (error) {

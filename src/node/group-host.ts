@@ -284,7 +284,11 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
 
   /** The map goes on placing a founder here that was removed since. */
   #maybeAddFounder(partition: PartitionDescriptor): void {
-    if (this.#isFounderDead(partition) && !planted('dead-id-founded-again')) return this.#notAwaited(partition.id);
+    if (this.#isFounderDead(partition) && !planted('dead-id-founded-again')) {
+      // Another one may live here, which is waited for.
+      if (this.#options.storage.group(partition.id).replicaId === undefined) this.#notAwaited(partition.id);
+      return;
+    }
     this.#hosted.add(this.#createReplica(partition, this.#founderId(partition)));
   }
 

@@ -5,6 +5,7 @@
  * writes a higher incarnation and a new nonce before it connects, and every peer remembers the highest durably, so an
  * old copy is told apart by its number, and two copies started from one state by their nonces.
  */
+import { givenUpNonce } from '../cluster/metadata/records.ts';
 import { isCount, isFields } from '../cluster/shapes.ts';
 import type { Hello, IdentityStore, NodeId, PeerIncarnation } from '../replica/ports.ts';
 
@@ -27,6 +28,9 @@ export function verifyIncarnation(
     return undefined;
   }
   if (seen !== undefined && hello.incarnation < seen.incarnation) {
+    if (seen.nonce === givenUpNonce) {
+      return `node ${hello.nodeId} was given up for lost, and partitions were begun anew without it: its data directory is over`;
+    }
     return `node ${hello.nodeId} comes with incarnation ${hello.incarnation}, but ${seen.incarnation} was seen: its data directory is an old copy`;
   }
   if (seen?.incarnation === hello.incarnation) {
@@ -52,6 +56,8 @@ export function laterStart(own: PeerIncarnation, peer: NodeId, answer: unknown):
   const { incarnation, nonce } = seen;
   if (!isCount(incarnation) || incarnation < own.incarnation) return undefined;
   if (incarnation === own.incarnation && nonce === own.nonce) return undefined;
+  if (nonce === givenUpNonce)
+    return `${peer} has given this node up for lost, and partitions were begun anew without it`;
   return incarnation > own.incarnation
     ? `${peer} has seen start ${incarnation} of this node, and by this data directory it is start ${own.incarnation}`
     : `${peer} has seen another start ${incarnation} of this node, from another copy of this data directory`;

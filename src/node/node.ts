@@ -11,6 +11,7 @@ import { forgetRebuild, markedDoubt, markInDoubt, rebuildNote, setAside, type Do
 import { systemClock } from './clock.ts';
 import type { NodeTransport, TransportBinding } from './composition.ts';
 import { addressesOfOthers, DirectoryInDoubt, irreplaceable } from './doubt.ts';
+import { tellOfRecoveries } from './recoveries.ts';
 
 export interface NodeOptions {
   readonly config: Config;
@@ -73,6 +74,7 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
   try {
     const identity = await openIdentity({ directory: config.dataDir, nodeId, clusterName: config.clusterName });
     opened.identity = identity;
+    tellOfRecoveries(config.dataDir, logger);
     const marked = markedDoubt(config.dataDir);
     if (marked !== undefined) throw inDoubt(marked);
     const opening = openLevelStorage({

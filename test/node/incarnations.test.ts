@@ -1,6 +1,7 @@
 /** A node remembers how often its peers have started: an old copy of a disk must not speak for its newer self. */
 import { beforeEach, expect, test } from 'vitest';
-import { verifyIncarnation } from '../../src/node/incarnations.ts';
+import { givenUpNonce, incarnationOf } from '../../src/cluster/metadata/records.ts';
+import { laterStart, seenAnswer, verifyIncarnation } from '../../src/node/incarnations.ts';
 import type { Hello, IdentityStore, NodeId, PeerIncarnation } from '../../src/replica/ports.ts';
 
 const peer = 'n2' as NodeId;
@@ -82,4 +83,16 @@ test('starts that were never let in are forgotten: the one that is comes with wh
   expect(verify(store, hello(1, 'b', null))).toBeUndefined();
   expect(verify(store, hello(1, 'b'))).toBeUndefined();
   expect(store.saved).toEqual([{ incarnation: 1, nonce: 'b' }]);
+});
+
+test('a node that was given up for lost is refused with all of its starts, hears why, and is let back in its next stay', () => {
+  const givenUp = { incarnation: incarnationOf(1), nonce: givenUpNonce };
+  const store = storeKnowing(givenUp);
+  expect(verify(store, hello(7, 'a'))).toMatch('was given up for lost');
+  expect(laterStart({ incarnation: 7, nonce: 'a' }, 'n1' as NodeId, seenAnswer(store, peer))).toBe(
+    'n1 has given this node up for lost, and partitions were begun anew without it',
+  );
+  expect(verify(store, hello(1, 'b', null)), 'with nothing it may ask to be let in').toBeUndefined();
+  expect(verify(store, hello(incarnationOf(1) + 1, 'b'))).toBeUndefined();
+  expect(store.saved).toEqual([{ incarnation: incarnationOf(1) + 1, nonce: 'b' }]);
 });

@@ -33,6 +33,7 @@ class World {
       votersOutgoing: [],
       learners: ids(4),
       replicaIdMax: 4 as ReplicaId,
+      incarnation: 1,
       hosts: new Map([1, 2, 3, 4].map((id) => [id as ReplicaId, `n${id}`])),
     } satisfies Configuration,
     configurationIndex: 3 as LogIndex,
