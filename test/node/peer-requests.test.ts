@@ -92,7 +92,10 @@ test('nor is the state of a replica read for a comparison; one that is under way
   const { requests, digests } = new World();
   expect(await requests.answer(n2, 'digest.begin', null, 'main')).toBe('asked');
   void requests.drain();
-  expect(await requests.answer(n2, 'digest.begin', null, 'main')).toEqual({ type: 'refused', reason: 'the node stops' });
+  expect(await requests.answer(n2, 'digest.begin', null, 'main')).toEqual({
+    type: 'refused',
+    reason: 'the node stops',
+  });
   for (const kind of ['digest.result', 'digest.end', 'digest.differs']) {
     expect(await requests.answer(n2, kind, null, 'main')).toBe('asked');
   }
