@@ -43,7 +43,7 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
     stopAtOnce: (exitCode) => process.exit(exitCode),
   });
   let joinAt = config.bootstrap === undefined ? (config.join ?? []) : undefined;
-  for (let start = 1; ; start += 1) {
+  for (let isSaid = false; ;) {
     const starting = startNode(joinAt);
     // Loaded while the node reads its disk. A failed start is heard below.
     starting.catch(() => undefined);
@@ -57,7 +57,8 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
     };
     let failure = await Promise.race([node.ready, node.failed]);
     if (failure === undefined) {
-      if (start === 1) process.stdout.write(`ready nodeId=${config.nodeId} http=${config.http.advertise}\n`);
+      if (!isSaid) process.stdout.write(`ready nodeId=${config.nodeId} http=${config.http.advertise}\n`);
+      isSaid = true;
       failure = await node.failed;
     } else if (node.comesBack(failure) === undefined) {
       // Until it is ready a failure is a reason not to start: a founder of another cluster, say.
@@ -65,7 +66,10 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
     }
     joinAt = node.comesBack(failure);
     if (joinAt === undefined || joinAt.length === 0) stopForGood(failure, logger);
-    logger.error({ err: failure }, `nothing is served from this data directory any more: ${failure.message}`);
+    logger.error(
+      { reason: failure.message },
+      'nothing is served from this data directory any more: this node asks to be let in anew',
+    );
     // What is under way is of no use: nobody is answered any more.
     const closed = http.close(0).then(() => node.close());
     await within(closeTimeoutMs, closed).catch(() => stopForGood(failure, logger));
