@@ -72,7 +72,7 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
     );
     // What is under way is of no use: nobody is answered any more.
     const closed = http.close(0).then(() => node.close());
-    await within(closeTimeoutMs, closed).catch(() => stopForGood(failure, logger));
+    await within(config.limits.drainTimeoutMs + closeTimeoutMs, closed).catch(() => stopForGood(failure, logger));
   }
 }
 

@@ -218,6 +218,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     identity,
     clock,
   });
+  let halted = false;
   formation
     .start()
     .then((result) => begin(result, { transport, host, metadata: metadataHost, onFailure }))
@@ -232,6 +233,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     },
     replica: (partition) => hosted.replica(partition),
     halt() {
+      halted = true;
       facade.shutDown();
       hosted.halt();
     },
@@ -239,7 +241,8 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
       facade.shutDown();
       formation.stop();
       metadataHost.stop();
-      await drained(peerRequests, clock, config.limits.drainTimeoutMs);
+      // Nobody is answered any more: who waits has to ask others.
+      if (!halted) await drained(peerRequests, clock, config.limits.drainTimeoutMs);
       await hosted.stop();
       await transport.close();
     },
