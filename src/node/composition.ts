@@ -235,6 +235,8 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     halt() {
       halted = true;
       facade.shutDown();
+      // Whoever asks from now on hears that nothing is begun here; nobody waits for what is under way.
+      void peerRequests.drain();
       hosted.halt();
     },
     async close() {

@@ -129,6 +129,8 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     this.#halted = true;
     this.#cancelTick();
     this.#loop.stop();
+    // A follower must not be brought back by a state that can't be believed. Ended for good in `stop`.
+    void this.#snapshots.stop();
   }
 
   /** Resolves once storage may be closed. */

@@ -188,6 +188,11 @@ export class SimNode {
     );
   }
 
+  /** As when its disk can't be believed: nothing more leaves it. It stays up. */
+  halt(): void {
+    this.#start.node?.halt();
+  }
+
   cutPower(): void {
     if (!this.#end('loses its power')) return;
     this.disk.cutPower();
