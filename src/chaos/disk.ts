@@ -25,9 +25,21 @@ export interface DiskConditions {
   readonly failing: boolean;
   /** Nothing more can be written. */
   readonly full: boolean;
+  /** So much room is left, and less with all that is written, more with what is removed. Undefined: as much as there is. */
+  readonly freeBytes: number | undefined;
 }
 
-const sound: DiskConditions = { syncDelayMs: 0, stalled: false, failing: false, full: false };
+const sound: DiskConditions = {
+  syncDelayMs: 0,
+  stalled: false,
+  failing: false,
+  full: false,
+  freeBytes: undefined,
+};
+
+/** Where the count of free bytes stands in the control file, and how long that is: see `disk.c`. */
+const freeBytesAt = 16;
+const controlBytes = 24;
 
 /** The disks of all nodes of a cluster. */
 export class FaultyDisks {
@@ -60,12 +72,19 @@ export class FaultyDisks {
 
   /** From now on; what is left out is as in a sound disk. */
   set(nodeId: string, change: Partial<DiskConditions>): void {
-    const { syncDelayMs, stalled, failing, full } = { ...sound, ...change };
+    const { syncDelayMs, stalled, failing, full, freeBytes } = { ...sound, ...change };
     const words = [syncDelayMs * 1000, stalled ? 1 : 0, failing ? constants.errno.EIO : 0, full ? 1 : 0];
+    const control = Buffer.alloc(controlBytes);
+    control.set(Buffer.from(Uint32Array.from(words).buffer));
+    control.set(Buffer.from(BigInt64Array.of(BigInt(freeBytes ?? -1)).buffer), freeBytesAt);
     // In place: the nodes have it mapped.
-    writeFileSync(this.#control(nodeId), Buffer.from(Uint32Array.from(words).buffer), {
-      flag: openFlag(this.#control(nodeId)),
-    });
+    writeFileSync(this.#control(nodeId), control, { flag: openFlag(this.#control(nodeId)) });
+  }
+
+  /** What is left of the bytes that were said to be free. */
+  freeBytes(nodeId: string): number | undefined {
+    const left = new BigInt64Array(new Uint8Array(readFileSync(this.#control(nodeId))).buffer, freeBytesAt)[0] ?? -1n;
+    return left < 0n ? undefined : Number(left);
   }
 
   /** Cuts all files below `dataDir` back to what was synced, and those never synced to nothing. Returns bytes kept and cut. */
