@@ -18,6 +18,7 @@ import { openHighWaterFile } from './high-water.ts';
 import { openLevelDatabase, type LevelDatabase } from './level-database.ts';
 import { LogSpace } from './log-space.ts';
 import type { OfflineStorage } from './reincarnation.ts';
+import { StateSpace } from './state-space.ts';
 import { recordSyncPoints } from './sync-points.ts';
 import { checkTables } from './table-check.ts';
 
@@ -32,11 +33,16 @@ export interface LevelStorageOptions {
   readonly logger?: Logger;
 }
 
+export interface LevelStorage extends OfflineStorage {
+  /** Whether the disk has little room left: then what deleted records take is given back without delay. */
+  saveSpace(isLow: boolean): void;
+}
+
 /**
  * Opens, reads and judges what is stored. Fails with a DataDirectoryError when the directory can't be used, and with a
  * StorageDamage that says what is missing or corrupt; the node then must not take part in anything.
  */
-export async function openLevelStorage(options: LevelStorageOptions): Promise<OfflineStorage> {
+export async function openLevelStorage(options: LevelStorageOptions): Promise<LevelStorage> {
   const { directory, config } = options;
   const startedAt = performance.now();
   prepareDirectory(directory);
@@ -64,9 +70,16 @@ export async function openLevelStorage(options: LevelStorageOptions): Promise<Of
     const [log, state] = await allOrNone([logOpened, stateOpened]);
     const checkedBytes = (await stateChecked) + (await logChecked);
     const space = new LogSpace({ database: log, config, after, onFailure: options.onFailure });
+    const stateSpace = new StateSpace({
+      database: state,
+      config,
+      after,
+      nowMs: () => performance.now(),
+      onFailure: options.onFailure,
+    });
     const databases: Databases = {
       log: { ...log, close: () => space.stop().then(() => log.close()) },
-      state,
+      state: { ...stateSpace.noticing(state), close: () => stateSpace.stop().then(() => state.close()) },
     };
     syncDirectory(directory);
     const onSynced = (name: DatabaseName): void => recordSyncPoints(path.join(directory, name));
@@ -84,7 +97,11 @@ export async function openLevelStorage(options: LevelStorageOptions): Promise<Of
       { directory, checkedBytes, openMs: Math.round(performance.now() - startedAt) },
       'storage is open',
     );
-    return storage;
+    const saveSpace = (isLow: boolean): void => {
+      space.hurry(isLow);
+      stateSpace.hurry(isLow);
+    };
+    return Object.assign(storage, { saveSpace });
   } catch (error) {
     for (const database of opened) await database.close();
     highWater.close();

@@ -14,7 +14,7 @@ import type { LevelDatabase } from './level-database.ts';
 
 export interface LogSpaceOptions {
   readonly database: Pick<LevelDatabase, 'approximateBytes' | 'mergeRange'>;
-  readonly config: Pick<StorageConfig, 'logDeletedBytesMax' | 'logDeletedCheckMs'>;
+  readonly config: Pick<StorageConfig, 'logDeletedBytesMax' | 'logDeletedCheckMs' | 'tableBytesMax'>;
   readonly after: Clock['after'];
   readonly onFailure: (error: unknown) => void;
 }
@@ -33,6 +33,7 @@ export class LogSpace {
   #cancel: () => void = () => undefined;
   #looking: Promise<void> = Promise.resolve();
   #stopped = false;
+  #isLow = false;
 
   constructor(options: LogSpaceOptions) {
     this.#options = options;
@@ -49,6 +50,11 @@ export class LogSpace {
     });
   }
 
+  /** Whether the disk has little room left: then a table's worth is reason enough. */
+  hurry(isLow: boolean): void {
+    this.#isLow = isLow;
+  }
+
   /** Resolves once the database may be closed. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -59,7 +65,8 @@ export class LogSpace {
   async #look(logs: Logs): Promise<void> {
     for (const partition of logs.partitions()) await this.#measure(partition, logs.log(partition).firstIndex());
     const { config, database } = this.#options;
-    while (!this.#stopped && this.#total() > config.logDeletedBytesMax) {
+    const bytesMax = (): number => (this.#isLow ? config.tableBytesMax : config.logDeletedBytesMax);
+    while (!this.#stopped && this.#total() > bytesMax()) {
       const [partition, { firstIndex }] = this.#largest();
       await database.mergeRange(...rangeBefore(partition, firstIndex));
       this.#deleted.set(partition, { firstIndex, bytes: 0 });

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { expect } from 'vitest';
 import { defaults, type StorageConfig } from '../../src/config.ts';
 import type { Storage } from '../../src/replica/ports.ts';
-import { openLevelStorage } from '../../src/storage/level-storage.ts';
+import { openLevelStorage, type LevelStorage } from '../../src/storage/level-storage.ts';
 import {
   append,
   bodies,
@@ -33,7 +33,7 @@ export function open(
   directory: string,
   overrides: Partial<StorageConfig> = {},
   onFailure: (error: unknown) => void = rethrow,
-): Promise<Storage> {
+): Promise<LevelStorage> {
   return openLevelStorage({ directory, config: { ...defaults.storage, ...overrides }, incarnation: 1, onFailure });
 }
 

@@ -33,7 +33,7 @@ class World {
         return Promise.resolve();
       },
     },
-    config: { logDeletedBytesMax: 100, logDeletedCheckMs: 1000 },
+    config: { logDeletedBytesMax: 100, logDeletedCheckMs: 1000, tableBytesMax: 20 },
     after: (delayMs, callback) => this.clock.after(delayMs, callback),
     onFailure: (error) => this.failures.push(error),
   });
