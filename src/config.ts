@@ -193,6 +193,20 @@ export interface StorageConfig {
   readonly headerCacheBytes: number;
   /** Damaged and old data directories that are kept beside the one in use; more in a row are no accident, and the node does not start. */
   readonly setAsideMax: number;
+  /**
+   * With less than this free on its disk a node takes in nothing that needs more room: such writes are refused wherever it is a voter. What
+   * lies between this and `diskFreeBytesStop` is for deletes, votes, what is under way (`pendingBytesMax`, once in the log and once in
+   * the state) and LevelDB's merges, which write the new tables before they remove the old (eight memtables in each database).
+   */
+  readonly diskFreeBytesMin: number;
+  /** So much more has to be free before it takes in everything again: about what a merge moves, so that it does not turn back and forth. */
+  readonly diskFreeBytesMargin: number;
+  /** With less than this a node stops, in order, and does not start: what closing and opening may still write. */
+  readonly diskFreeBytesStop: number;
+  /** Free space is looked at so often: what is written until then has to fit in between. */
+  readonly diskCheckMs: number;
+  /** A node with little space tells the others at each look; they go by its word for so long. A dead one holds nobody up for longer. */
+  readonly diskToldMs: number;
   /** True only in tests that cut the power: the length of each log file is noted after each fsync. */
   readonly recordSyncPoints: boolean;
 }
@@ -386,6 +400,11 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     compression: false,
     headerCacheBytes: 64 * MiB,
     setAsideMax: 3,
+    diskFreeBytesMin: 1024 * MiB,
+    diskFreeBytesMargin: 256 * MiB,
+    diskFreeBytesStop: 256 * MiB,
+    diskCheckMs: 500,
+    diskToldMs: 3000,
     recordSyncPoints: false,
   },
   transport: {

@@ -32,13 +32,16 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
   for (const notice of notices) logger.warn(notice);
   // Until it serves there is nothing to finish: all that matters is on disk already, or was never promised.
   let stopServing = (): Promise<void> => Promise.resolve();
+  const stopInOrder = (exitCode: number): void => {
+    const { drainIdleMs, drainTimeoutMs } = config.limits;
+    // Clients are drained first, then peers.
+    const timeoutMs = config.raft.handOverTimeoutMs + drainIdleMs + 2 * drainTimeoutMs + closeTimeoutMs;
+    closeWithin(timeoutMs, stopServing(), { logger, exitCode });
+  };
   onStopRequest({
     stop: (reason) => {
       logger.info({ reason }, 'stopping');
-      const { drainIdleMs, drainTimeoutMs } = config.limits;
-      // Clients are drained first, then peers.
-      const drainMs = drainIdleMs + 2 * drainTimeoutMs;
-      closeWithin(config.raft.handOverTimeoutMs + drainMs + closeTimeoutMs, stopServing(), logger);
+      stopInOrder(0);
     },
     stopAtOnce: (exitCode) => process.exit(exitCode),
   });
@@ -64,6 +67,11 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
       // Until it is ready a failure is a reason not to start: a founder of another cluster, say.
       exitForFailedStart(failure);
     }
+    // Only one that has seen it come takes its leave.
+    if (node.mayFinish(failure)) {
+      logger.fatal({ err: failure }, `the node stops: ${failure.message}`);
+      return stopInOrder(exitCodes.diskFailed);
+    }
     joinAt = node.comesBack(failure);
     if (joinAt === undefined || joinAt.length === 0) stopForGood(failure, logger);
     logger.error(
@@ -84,13 +92,17 @@ function exitForFailedStart(error: unknown): never {
   process.exit(isBug ? exitCodes.bug : exitCodes.startFailed);
 }
 
-function closeWithin(timeoutMs: number, closed: Promise<void>, logger: Logger): void {
+function closeWithin(
+  timeoutMs: number,
+  closed: Promise<void>,
+  { logger, exitCode }: { readonly logger: Logger; readonly exitCode: number },
+): void {
   const timer = setTimeout(() => {
     logger.error({ timeoutMs }, 'closing took too long: exiting; nothing acknowledged depends on it');
     process.exit(exitCodes.startFailed);
   }, timeoutMs);
   closed.then(
-    () => process.exit(0),
+    () => process.exit(exitCode),
     (error: unknown) => {
       logger.error({ err: error }, 'closing failed');
       process.exit(exitCodes.diskFailed);

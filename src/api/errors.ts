@@ -46,6 +46,8 @@ export const errorTable = {
   leader_not_moved: kind(503, 'The leadership stayed where it is', 'not_applied', true),
   partition_stopped: kind(503, 'The partition has stopped', 'not_applied', true),
   shutting_down: kind(503, 'This node is shutting down', 'not_applied', true),
+  /** Of a node that has to keep a copy. Everything else goes on. */
+  disk_full: kind(507, 'A disk is nearly full', 'not_applied', true),
   outcome_unknown: kind(504, 'The outcome is not known', 'unknown', false),
 } as const satisfies Record<string, ErrorKind>;
 

@@ -94,7 +94,10 @@ export const schemas = {
   operations,
   locate: withKey({ hash, partition: count, leader: nodeIdOrNull, replicas: list(name) }),
   livez: object({ status: { const: 'ok' }, nodeId: name }),
-  readyz: object({ status: { enum: ['ready', 'not_ready'] }, nodeId: name, reasons: list(text) }),
+  readyz: object(
+    { status: { enum: ['ready', 'not_ready'] }, nodeId: name, reasons: list(text) },
+    { warnings: list(text) },
+  ),
   /** As far as we vouch for it: what stands in it is OpenAPI's own. */
   openApi: object({
     openapi: { const: '3.1.0' },

@@ -57,6 +57,7 @@ function exitCodeOf({ code, status = 0 }: FlotillaError): number {
     case 'deadline_exceeded':
     case 'not_leader':
     case 'overloaded':
+    case 'disk_full':
     case 'request_in_progress':
       return exitCodes.unavailable;
     default:

@@ -108,7 +108,7 @@ function belonging({ bootstrap, join }: Config): Problem[] {
   return [{ path: 'join', expected: 'only one of bootstrap and join', found: join }];
 }
 
-function timing({ raft, snapshots, transport, limits }: Config): Problem[] {
+function timing({ raft, snapshots, storage, transport, limits }: Config): Problem[] {
   const heartbeatMs = raft.heartbeatTicks * raft.tickMs;
   return rules([
     // One lost heartbeat, or two, must not start an election.
@@ -156,6 +156,13 @@ function timing({ raft, snapshots, transport, limits }: Config): Problem[] {
       `at least limits.headersTimeoutMs (${limits.headersTimeoutMs})`,
       limits.receiveTimeoutMs,
     ],
+    // One lost word must not let in what the disk has no room for.
+    [
+      storage.diskToldMs >= 3 * storage.diskCheckMs,
+      'storage.diskToldMs',
+      `at least 3 x storage.diskCheckMs (${3 * storage.diskCheckMs} milliseconds)`,
+      storage.diskToldMs,
+    ],
     // A transfer's connection outlasts the wait for one chunk.
     [
       transport.bulkIdleMs >= snapshots.chunkTimeoutMs,
@@ -201,6 +208,12 @@ function sizes({ raft, snapshots, storage, transport, limits }: Config): Problem
       'raft.logBytesMax',
       `at least raft.logKeepBytes (${raft.logKeepBytes})`,
       raft.logBytesMax,
+    ],
+    [
+      storage.diskFreeBytesMin >= storage.diskFreeBytesStop,
+      'storage.diskFreeBytesMin',
+      `at least storage.diskFreeBytesStop (${storage.diskFreeBytesStop})`,
+      storage.diskFreeBytesMin,
     ],
     [storage.batchBytesMax >= largest, 'storage.batchBytesMax', `at least ${perEntry}`, storage.batchBytesMax],
     [

@@ -57,6 +57,9 @@ type Next = { readonly type: 'follow' } | { readonly type: 'look'; readonly wait
 /** Codes that come through the partition's log, where a repeat is known by its idempotency key. */
 const decidedByLog: ReadonlySet<string> = new Set(['key_not_found', 'precondition_failed', 'idempotency_key_reused']);
 
+/** The others would only send us back to the one that has too much to do or no room, or that still works at the first sending. */
+const refusedByLeader: ReadonlySet<string> = new Set(['overloaded', 'disk_full', 'request_in_progress']);
+
 export interface CallerOptions {
   readonly servers: readonly string[];
   readonly connectionsPerNode: number;
@@ -185,8 +188,7 @@ export class Caller {
     journey.last = refusal;
     const retryAfterMs = refusal.retryAfterMs ?? 0;
     if (refusal.code === 'shutting_down') this.#nodes.restFor(node, retryAfterMs);
-    // The others would only send us back to the one that has too much to do, or that still works at the first sending.
-    const elsewhere = refusal.code !== 'overloaded' && refusal.code !== 'request_in_progress';
+    const elsewhere = !refusedByLeader.has(refusal.code);
     const partition = numberHeader(headers, 'flotilla-partition');
     if (elsewhere && partition !== undefined) this.#leaders.drop(partition, node);
     const othersLeft = this.#nodes.hasRested(new Set([...journey.refusedBy, node]));

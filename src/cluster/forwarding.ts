@@ -126,6 +126,7 @@ export function decodeOutcome(payload: unknown, asked: KvRequest['type']): KvOut
       return { type };
     case 'no_leader':
     case 'overloaded':
+    case 'disk_full':
     case 'partition_stopped':
       return isPartitionId(partition) && typeof detail === 'string' ? { type, partition, detail } : undefined;
     case 'unknown':

@@ -170,6 +170,7 @@ export class Router {
       case 'unknown':
       case 'in_progress':
       case 'overloaded':
+      case 'disk_full':
       case 'stale_value':
       case 'too_stale':
         return outcome;

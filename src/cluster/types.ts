@@ -87,6 +87,8 @@ export type KvOutcome =
   | { readonly type: 'not_leader'; readonly partition: PartitionId; readonly hint: LeaderHint; readonly http: string }
   | { readonly type: 'no_leader'; readonly partition: PartitionId; readonly detail: string }
   | { readonly type: 'overloaded'; readonly partition: PartitionId; readonly detail: string }
+  /** A disk of the partition has too little room for what would take more. */
+  | { readonly type: 'disk_full'; readonly partition: PartitionId; readonly detail: string }
   | { readonly type: 'partition_stopped'; readonly partition: PartitionId; readonly detail: string }
   | { readonly type: 'shutting_down' }
   | { readonly type: 'unknown'; readonly partition: PartitionId; readonly detail: string }
@@ -289,6 +291,8 @@ export interface Readiness {
   readonly ready: boolean;
   /** Why not, one line each; empty when ready. */
   readonly reasons: readonly string[];
+  /** What does not go well although it is ready, or besides: a disk with little room left. */
+  readonly warnings?: readonly string[];
 }
 
 /** All that the HTTP front knows of a node. */

@@ -97,6 +97,10 @@ function isRead({ item }: BatchOperation): boolean {
   return item.operation.type === 'get';
 }
 
+function isDelete({ item }: BatchOperation): boolean {
+  return item.operation.type === 'delete';
+}
+
 interface StepContext {
   readonly partition: PartitionId;
   readonly ports: BatchPorts;
@@ -122,16 +126,19 @@ async function read({ key }: GetOperation, { partition, ports, budget }: StepCon
   return { type: 'failure', partition, failure: failure('value_too_large', detail) };
 }
 
-async function write(
-  step: readonly BatchOperation[],
-  { partition, ports }: StepContext,
-): Promise<readonly BatchResult[]> {
+async function write(step: readonly BatchOperation[], context: StepContext): Promise<readonly BatchResult[]> {
+  const { partition, ports } = context;
   const items = step.map(({ item }) => item);
   const { key } = (items[0] as BatchItem).operation;
   const outcome = await ports.execute({ type: 'write', key, body: encodeCommand({ type: 'batch', items }) });
   if (outcome.type !== 'done' || outcome.result.type !== 'batch') {
     const one = failed(partition, outcome, 'write');
-    return step.map(() => one);
+    const deletes = step.filter(isDelete);
+    if (outcome.type !== 'disk_full' || deletes.length === 0 || deletes.length === step.length)
+      return step.map(() => one);
+    // What needs no room is not refused for the sake of what does.
+    const deleted = (await write(deletes, context)).values();
+    return step.map((operation) => (isDelete(operation) ? (deleted.next().value ?? one) : one));
   }
   const { result, logTime } = outcome;
   return result.results.map((one) => ({ type: 'result', partition, result: one, logTime }));

@@ -13,6 +13,7 @@ export function outcomeFailure(outcome: KvOutcome, kind: 'read' | 'write', targe
     case 'no_leader':
     case 'partition_stopped':
     case 'overloaded':
+    case 'disk_full':
       return unavailable(outcome.type, outcome.detail, outcome.partition);
     case 'shutting_down':
       return failure('shutting_down', 'This node is shutting down; ask another one.', { headers: retryAfter });
@@ -71,7 +72,7 @@ export function unknownOutcome({
 }
 
 export function unavailable(
-  code: 'no_leader' | 'too_stale' | 'leader_not_moved' | 'partition_stopped' | 'overloaded',
+  code: 'no_leader' | 'too_stale' | 'leader_not_moved' | 'partition_stopped' | 'overloaded' | 'disk_full',
   detail: string,
   partition: number,
 ): Failure {

@@ -19,6 +19,7 @@ import { collectStatus, type StatusReports } from '../cluster/status.ts';
 import type { NodeFacade } from '../cluster/types.ts';
 import type {
   Clock,
+  DiskSpace,
   Hello,
   IdentityStore,
   NodeId,
@@ -29,6 +30,7 @@ import type {
   TransportHandlers,
 } from '../replica/ports.ts';
 import type { Replica } from '../replica/replica.ts';
+import { DiskWatch } from './disk-watch.ts';
 import { Facade } from './facade.ts';
 import { GroupHost } from './group-host.ts';
 import { MetadataHost } from './metadata-host.ts';
@@ -66,6 +68,9 @@ export interface NodeParts {
   readonly schedule: (turn: () => void) => void;
   readonly identity: IdentityStore;
   readonly storage: Storage;
+  readonly disk: DiskSpace;
+  /** The disk has little room left, or again enough: what deleted records take is worth more than usual, or no longer. */
+  readonly onDiskChange?: (isLow: boolean) => void;
   readonly startTransport: (binding: TransportBinding) => Promise<NodeTransport>;
   /** 32 lower-case hex digits that nobody can foresee. */
   readonly drawClusterId: () => string;
@@ -129,6 +134,18 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     },
     verifyHello: (hello) => verifyIncarnation(identity, hello, (peer) => host?.peerRestarted(peer)),
   });
+  const disks = new DiskWatch({
+    nodeId,
+    dataDir: config.dataDir,
+    disk: parts.disk,
+    limits: config.storage,
+    clock,
+    transport,
+    members: () => memberNodes(map).map((node) => node.nodeId),
+    onChange: (isLow) => parts.onDiskChange?.(isLow),
+    onFailure,
+    logger,
+  });
   const hints = new LeaderHints();
   const records = new MetadataState({ storage, onMapChange: (change) => void map.take(change), onFailure });
   host = new GroupHost({
@@ -144,6 +161,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     onFailure,
     onReplicaDiffers: parts.onReplicaDiffers,
     metadata: records,
+    disks,
   });
   const hosted = host;
   const reachable: Pick<Transport, 'request' | 'connected'> = {
@@ -200,7 +218,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     limits: config.limits,
     onWaiting: (reason) => logger.info(`founding: ${reason}`),
   });
-  const peerRequests = new PeerRequests({ router, transfers, host, formation, metadata: metadataHost });
+  const peerRequests = new PeerRequests({ router, transfers, host, formation, metadata: metadataHost, disks });
   requests = peerRequests;
   connect();
   const { replicationFactor } = bootstrap;
@@ -217,10 +235,12 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     reports,
     identity,
     clock,
+    disks,
   });
   let halted = false;
-  formation
+  disks
     .start()
+    .then(() => formation.start())
     .then((result) => begin(result, { transport, host, metadata: metadataHost, onFailure }))
     .catch(onFailure);
 
@@ -246,6 +266,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
       // Nobody is answered any more: who waits has to ask others.
       if (!halted) await drained(peerRequests, clock, config.limits.drainTimeoutMs);
       await hosted.stop();
+      disks.stop();
       await transport.close();
     },
   };

@@ -20,6 +20,7 @@ import type {
   RequestOptions,
   TransferOutcome,
 } from '../cluster/types.ts';
+import type { DiskWatch } from './disk-watch.ts';
 import type { GroupHost } from './group-host.ts';
 import type { MetadataHost } from './metadata-host.ts';
 
@@ -35,6 +36,7 @@ export interface FacadeOptions {
   readonly reports: () => Promise<StatusReports>;
   readonly identity: IdentityStore;
   readonly clock: Clock;
+  readonly disks: Pick<DiskWatch, 'low'>;
 }
 
 export class Facade implements NodeFacade {
@@ -86,10 +88,14 @@ export class Facade implements NodeFacade {
 
   readiness(): Readiness {
     if (this.#leaving) return { ready: false, reasons: ['the node is shutting down'] };
-    const { host, missing } = this.#options;
+    const { host, missing, disks } = this.#options;
     const readiness = host.readiness();
     const lost = missing();
-    return lost === undefined ? readiness : { ready: false, reasons: [...readiness.reasons, lost] };
+    const warnings = [...disks.low.values()];
+    return {
+      ...(lost === undefined ? readiness : { ready: false, reasons: [...readiness.reasons, lost] }),
+      ...(warnings.length === 0 ? {} : { warnings }),
+    };
   }
 
   transferLeadership(partition: PartitionId, to: NodeId, deadlineAt: number): Promise<TransferOutcome> {

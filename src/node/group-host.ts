@@ -22,6 +22,7 @@ import type {
 } from '../cluster/types.ts';
 import { planted } from '../planted.ts';
 import { DigestHost } from './digest-host.ts';
+import type { DiskWatch } from './disk-watch.ts';
 import { DriveLoop } from './drive-loop.ts';
 import { handOver } from './hand-over.ts';
 import { HostedReplicas } from './hosted-replicas.ts';
@@ -44,6 +45,7 @@ export interface GroupHostOptions {
   readonly onFailure: (error: unknown) => void;
   /** Hears of a replica here that was found to differ from a majority. */
   readonly onReplicaDiffers?: ((partition: PartitionId, reason: string) => void) | undefined;
+  readonly disks: Pick<DiskWatch, 'low' | 'refusal'>;
   /** Who follows the metadata group's state, where it is hosted. */
   readonly metadata: StateObserver & { dropped(): void };
 }
@@ -361,7 +363,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   }
 
   #createReplica(partition: PartitionDescriptor, replicaId: ReplicaId): Replica {
-    const { config, nodeId, storage, transport, clock, random, metadata } = this.#options;
+    const { config, nodeId, storage, transport, clock, random, metadata, disks } = this.#options;
     const replica: Replica = new Replica({
       partition: partition.id,
       epoch: partition.epoch,
@@ -379,6 +381,8 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
       onSnapshotDue: (due) => this.#snapshots.due(due),
       pinnedIndex: (id) => this.#snapshots.pinnedIndex(id),
       onRemoved: () => this.#replicaRemoved(replica),
+      // What lets a node come to help, or go, is little, and is what may be needed now.
+      lowDisks: partition.id === metadataPartition ? noneLow : disks.low,
       observer: partition.id === metadataPartition ? metadata : undefined,
     });
     if (partition.id === metadataPartition) metadata.replaced();
@@ -430,6 +434,8 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     if (this.#gone.has(leader)) replica.peerGone(leader);
   }
 }
+
+const noneLow: ReadonlyMap<NodeId, string> = new Map();
 
 function isFromLeader({ type }: Pick<Message, 'type'>): boolean {
   return type === 'AppendEntriesRequest' || type === 'Heartbeat';

@@ -82,6 +82,7 @@ export class HostedReplicas implements LocalReplicas {
       case 'not_leader':
         return { type: 'not_leader', partition, hint: replica.leader() };
       case 'overloaded':
+      case 'disk_full':
       case 'unknown':
       case 'in_progress':
         return { type: outcome.type, partition, detail: outcome.detail };

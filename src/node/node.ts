@@ -6,6 +6,7 @@ import type { NodeFacade } from '../cluster/types.ts';
 import type { NodeId, Storage } from '../replica/ports.ts';
 import { StorageDamage } from '../storage/damage.ts';
 import { openIdentity, type OpenIdentity } from '../storage/identity.ts';
+import { DiskFullError, diskSpaceOf, roomToStart } from '../storage/disk-space.ts';
 import { openLevelStorage } from '../storage/level-storage.ts';
 import { forgetRebuild, markedDoubt, markInDoubt, rebuildNote, setAside, type Doubt } from '../storage/set-aside.ts';
 import { systemClock } from './clock.ts';
@@ -33,6 +34,8 @@ export interface RunningNode {
   readonly failed: Promise<Error>;
   /** The failure is one that another `startNode` mends, with these addresses to join at: it has lost its data, not its place. */
   comesBack(error: Error): readonly string[] | undefined;
+  /** Why it failed: its disk is nearly full. What it has is sound, and it may still hand over and close. */
+  mayFinish(error: Error): boolean;
   /** Others lead what this node leads, as far as there are others; it goes on answering. */
   handOver(): Promise<void>;
   /** Answers who still waits, writes what waits for the disk, closes. */
@@ -68,6 +71,8 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
   const random = Math.random;
   const failure = createFailure();
   const nodeId = config.nodeId as NodeId;
+  const disk = diskSpaceOf(config.dataDir);
+  await roomToStart(disk, { directory: config.dataDir, freeBytesStop: config.storage.diskFreeBytesStop });
   const opened: { identity?: OpenIdentity; storage?: Storage } = {};
   const inDoubt = (doubt: Doubt): DirectoryInDoubt =>
     new DirectoryInDoubt(doubt, addressesOfOthers({ config, identity: opened.identity, joinAt }));
@@ -114,6 +119,8 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
       schedule: (turn) => void setImmediate(turn),
       identity,
       storage,
+      disk,
+      onDiskChange: (isLow) => storage.saveSpace(isLow),
       startTransport: listen,
       drawClusterId: () => randomBytes(16).toString('hex'),
       onFailure: failure.report,
@@ -125,6 +132,8 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
     });
     let isMarked = false;
     failure.onReport((error) => {
+      // What it has is sound, and is handed over.
+      if (error instanceof DiskFullError) return;
       node.halt();
       if (error instanceof StorageDamage) isMarked = mark(config.dataDir, error, logger);
     });
@@ -136,6 +145,7 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
         if (!isMarked && !(error instanceof EmptiedDirectory)) return undefined;
         return addressesOfOthers({ config, identity, joinAt });
       },
+      mayFinish: (error) => error instanceof DiskFullError,
       handOver: () => node.handOver(),
       async close() {
         await node.close();

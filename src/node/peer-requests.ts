@@ -8,6 +8,7 @@ import { refuseTransfer } from '../cluster/transfer-messages.ts';
 import type { Lane, NodeId } from '../replica/ports.ts';
 import { refusedDigest } from '../replica/digest-messages.ts';
 import { refused, type SnapshotRequest } from '../replica/snapshot-messages.ts';
+import { diskRequest, type DiskWatch } from './disk-watch.ts';
 import type { GroupHost } from './group-host.ts';
 import type { MetadataHost } from './metadata-host.ts';
 
@@ -17,6 +18,7 @@ export interface PeerRequestsOptions {
   readonly host: GroupHost;
   readonly metadata: MetadataHost;
   readonly formation: Formation;
+  readonly disks: Pick<DiskWatch, 'heard'>;
 }
 
 export class PeerRequests {
@@ -50,7 +52,7 @@ export class PeerRequests {
   }
 
   #answer(from: NodeId, kind: string, payload: unknown, lane: Lane): Promise<unknown> {
-    const { router, transfers, host, formation, metadata } = this.#options;
+    const { router, transfers, host, formation, metadata, disks } = this.#options;
     const refusal = this.#closing ? refusalOf(kind, payload) : undefined;
     if (refusal !== undefined) return Promise.resolve(refusal);
     if (isOfSnapshots(kind)) return host.handleSnapshot(from, kind, payload);
@@ -72,6 +74,8 @@ export class PeerRequests {
         return host.handleDigest(from, kind, payload);
       case 'status':
         return Promise.resolve(encodeStatus(host.statuses()));
+      case diskRequest:
+        return disks.heard(from, payload);
       case 'formation.state':
       case 'formation.prepare':
         return Promise.resolve(formation.handle(kind, payload, from));

@@ -3,7 +3,7 @@ import type { CommandResult, RangePage, StateWrite, ValueRecord } from '../kv/ty
 import type { LogIndex, RaftLimits, ReplicaId, Term } from '../raft/types.ts';
 import type { CompactionLimits } from './compaction.ts';
 import type { SweepLimits } from './sweeper.ts';
-import type { Clock, LeaderHint, PartitionId, ReplicaDescriptor, Storage, Transport } from './ports.ts';
+import type { Clock, LeaderHint, NodeId, PartitionId, ReplicaDescriptor, Storage, Transport } from './ports.ts';
 
 export interface ReplicaLimits extends RaftLimits, CompactionLimits, SweepLimits {
   /** A sweep that was not applied within this time is given up, and what it names is looked for anew. */
@@ -47,6 +47,8 @@ export interface ReplicaOptions {
   readonly onFailure: (error: unknown) => void;
   /** A committed configuration has left this replica out. */
   readonly onRemoved: () => void;
+  /** Nodes that take in nothing that needs more room on their disks, as far as is known now, and for people what is the matter. */
+  readonly lowDisks: ReadonlyMap<NodeId, string>;
   /** Who follows what is applied here. */
   readonly observer: StateObserver | undefined;
 }
@@ -89,6 +91,7 @@ export type ReplicaOutcome =
     }
   | { readonly type: 'not_leader' }
   | { readonly type: 'overloaded'; readonly detail: string }
+  | { readonly type: 'disk_full'; readonly detail: string }
   | { readonly type: 'unknown'; readonly detail: string }
   /** As `unknown`, of a repeat: the request that it repeats is under way here. */
   | { readonly type: 'in_progress'; readonly detail: string };

@@ -20,6 +20,15 @@ export interface Clock {
   after(delayMs: number, callback: () => void): () => void;
 }
 
+/** The room on the disk that a node's data lie on. */
+export interface DiskSpace {
+  /**
+   * Calls back once with the bytes that may still be written there; undefined when the system does not say. By callback, so that one
+   * which knows answers at once.
+   */
+  measure(then: (freeBytes: number | undefined) => void): void;
+}
+
 /** One replica's part of the next group commit: its Raft state. Within it: install, truncate, append, hard state, compact. */
 export interface LogWrite {
   readonly partition: PartitionId;

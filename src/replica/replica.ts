@@ -26,6 +26,7 @@ import type {
 import { applyCommand, applyNoop, type Applied } from '../kv/machine.ts';
 import { commandHeaderBytes, decodeCommand, stampCommand } from '../kv/command.ts';
 import { conditionsHold } from '../kv/conditions.ts';
+import { grows } from '../kv/grows.ts';
 import { isDue, type MachineState, type StateReader } from '../kv/types.ts';
 import { assert, unreachable } from '../assert.ts';
 import { planted } from '../planted.ts';
@@ -280,6 +281,8 @@ export class Replica {
   propose(body: Buffer, deadlineAt: number, answer: (outcome: ReplicaOutcome) => void): void {
     const { limits, storage } = this.#options;
     if (this.#leadership.role !== 'leader') return answer(notLeader);
+    const full = this.#fullDisk(body);
+    if (full !== undefined) return answer({ type: 'disk_full', detail: full });
     if (this.#proposals.length + this.#pending.size >= limits.pendingRequestsMax) {
       return answer({
         type: 'overloaded',
@@ -302,6 +305,19 @@ export class Replica {
     if ('refused' in waiting) return answer({ type: 'overloaded', detail: waiting.refused });
     this.#proposals.push({ body, ...waiting });
     this.#options.wake();
+  }
+
+  /**
+   * What a command that may need more room has to wait for. Safety: every voter has to take in what is committed, also to get at the
+   * deletes that come after it, so what one of them has no room for is begun by none.
+   */
+  #fullDisk(body: Buffer): string | undefined {
+    const { lowDisks } = this.#options;
+    if (lowDisks.size === 0 || !grows(decodeCommand(body).command)) return undefined;
+    const { voters, votersOutgoing } = this.#raft.configuration.configuration;
+    return [...voters, ...votersOutgoing]
+      .map((id) => lowDisks.get(this.#hosts.hostOf(id) ?? ('' as NodeId)))
+      .find((what) => what !== undefined);
   }
 
   /** A linearizable read; `answer` is called exactly once, by `deadlineAt` (give or take a tick). */

@@ -16,7 +16,7 @@
  * - Put HIGHWATER back together with the databases. With the identity too, the peers find it, not this node.
  */
 import { assert } from '../assert.ts';
-import type { Clock, IdentityStore, NodeId, PartitionId } from '../replica/ports.ts';
+import type { Clock, DiskSpace, IdentityStore, NodeId, PartitionId } from '../replica/ports.ts';
 import type { DatabaseName, Databases } from '../storage/database.ts';
 import type { HighWaterMark } from '../storage/high-water.ts';
 import { kindOfKey, RecordKind, valueKey, type Area } from '../storage/keys.ts';
@@ -64,6 +64,7 @@ export type DiskEvent =
   /** `log`, `state`: batches on disk afterwards. */
   | { readonly type: 'kill'; readonly log: number; readonly state: number }
   | { readonly type: 'powerCut'; readonly log: number; readonly state: number; readonly mark: number }
+  | { readonly type: 'free'; readonly bytes: number }
   | { readonly type: 'emptied' }
   | { readonly type: 'damage'; readonly kind: DamageKind; readonly lost: string }
   | { readonly type: 'rot'; readonly partition: PartitionId };
@@ -86,6 +87,7 @@ export interface SimDiskOptions {
   readonly onEvent?: (event: DiskEvent) => void;
 }
 
+const plentyBytes = 2 ** 40;
 /** Of the batches that fail, and of those under way when the process is killed. */
 const survivesChance = 0.5;
 /** Far fewer than the sequence records that are kept, as LevelDB's own log files hold. */
@@ -105,6 +107,7 @@ export class SimDisk {
   #copies: Readonly<Record<DatabaseName, RecordsCopy>> | undefined;
   #handles: readonly DiskDatabase[] = [];
   #full = false;
+  #freeBytes = plentyBytes;
 
   constructor(options: SimDiskOptions) {
     this.#options = options;
@@ -179,6 +182,14 @@ export class SimDisk {
     if (full === this.#full) return;
     this.#full = full;
     this.#tell({ type: 'full', full });
+  }
+
+  /** What a node can ask beforehand; the disk takes everything even so, unless it is full. */
+  readonly space: DiskSpace = { measure: (then) => then(this.#freeBytes) };
+
+  setFreeBytes(bytes = plentyBytes): void {
+    this.#freeBytes = bytes;
+    this.#tell({ type: 'free', bytes });
   }
 
   /** While the node is down. Returns what was lost; undefined when there was nothing to lose that is certain to be found. */

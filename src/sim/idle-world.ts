@@ -195,6 +195,7 @@ class IdleWorld {
       schedule: (turn) => this.#soon(turnMs, turn),
       identity,
       storage,
+      disk: { measure: (then) => then(undefined) },
       startTransport: (given) => {
         const binding = this.#meter.answering(nodeId, given);
         const deliver = (event: () => void): void => {

@@ -280,6 +280,7 @@ export class SimNode {
       schedule: (turn) => void scheduler.after(turnMs, () => guarded(turn)),
       identity,
       storage: observedStorage(storage, world, nodeId, this.#keys),
+      disk: this.disk.space,
       startTransport,
       drawClusterId: () => random.hex(32),
       onFailure,

@@ -272,6 +272,16 @@ describe('one clear line for each mistake', () => {
       'raft.logBytesMax (--set): expected at least raft.logKeepBytes (16777216), found 65536',
     ],
     [
+      'a disk on which a node would stop before it refuses anything',
+      ['storage.diskFreeBytesMin=1000000'],
+      'storage.diskFreeBytesMin (--set): expected at least storage.diskFreeBytesStop (268435456), found 1000000',
+    ],
+    [
+      'a word that holds no longer than until the next one',
+      ['storage.diskToldMs=1000'],
+      'storage.diskToldMs (--set): expected at least 3 x storage.diskCheckMs (1500 milliseconds), found 1000',
+    ],
+    [
       'a connection that does not outlast one chunk',
       ['transport.bulkIdleMs=4999'],
       'transport.bulkIdleMs (--set): expected at least snapshots.chunkTimeoutMs (5000), found 4999',

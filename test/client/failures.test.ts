@@ -140,6 +140,19 @@ describe('a node that refuses', () => {
     expect(one.requests[1]!.atMs - one.requests[0]!.atMs).toBeGreaterThanOrEqual(990);
   });
 
+  it('for lack of room on a disk is asked again after a while, and nobody else: they would say the same', async () => {
+    const full = refusal('disk_full', { 'Retry-After': '1' });
+    const one = await stub((_, count) => (count === 1 ? full : written));
+    const two = await stub(() => written);
+    await storeOf([one.url, two.url]).set('k', 'v');
+    expect(two.requests).toEqual([]);
+    expect(one.requests[1]!.atMs - one.requests[0]!.atMs).toBeGreaterThanOrEqual(990);
+    const still = await stub(() => full);
+    const error = await errorOf(storeOf(still.url, { timeoutMs: 1500 }).set('k', 'v'));
+    expect(error).toMatchObject({ code: 'disk_full', status: 507, outcome: 'not_applied', retryable: true });
+    expect(still.requests).toHaveLength(2);
+  });
+
   it('is not waited for beyond the deadline', async () => {
     const node = await stub(() => refusal('overloaded', { 'Retry-After': '30' }));
     const beganAtMs = performance.now();

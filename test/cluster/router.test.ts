@@ -11,6 +11,15 @@ function noLeader(outcome: KvOutcome): void {
 }
 
 describe('the way to a known leader', () => {
+  test('a leader without room on a disk is the last to be asked: nothing was written', async () => {
+    const world = new World();
+    world.elect('n2', 3);
+    const full = { type: 'disk_full', partition, detail: 'too little room' } as const;
+    world.node('n2').replica.answer = () => full;
+    expect(await world.run('n1', write())).toEqual({ outcome: full, tookMs: 0 });
+    expect(world.node('n2').replica.executed).toHaveLength(1);
+  });
+
   test('led here: executed here, nobody else is asked', async () => {
     const world = new World();
     world.elect('n1', 3);

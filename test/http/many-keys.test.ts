@@ -49,6 +49,30 @@ describe('batch', () => {
     ]);
   });
 
+  it('on a disk with little room left does all but put', async () => {
+    await batch([put('a', 'kept'), put('b', 'kept')]);
+    const full = { type: 'disk_full', partition: localOrigin.partition, detail: 'too little room' } as const;
+    front.node.answerNext(() => full);
+    const answer = await batch([put('a', 'no'), del('a'), put('b', 'no'), del('none'), get('b'), put('b', 'no')]);
+    const refused = { status: 507, error: { code: 'disk_full', outcome: 'not_applied', retryable: true } };
+    const deleted = [
+      { status: 200, key: 'a', deleted: true },
+      { status: 404, key: 'none' },
+    ];
+    expect(resultsOf(answer, 'batch').slice(0, 5)).toMatchObject([
+      { key: 'a', ...refused },
+      deleted[0],
+      { key: 'b', ...refused },
+      deleted[1],
+      { status: 200, key: 'b', value: 'kept' },
+    ]);
+
+    front.node.answerNext(() => full);
+    expect(resultsOf(await batch([put('a', 'no'), put('b', 'no')]), 'batch')).toMatchObject([refused, refused]);
+    front.node.answerNext(() => full);
+    expect(resultsOf(await batch([del('b')]), 'batch')).toMatchObject([refused]);
+  });
+
   it('takes and gives bytes that are no text as base64', async () => {
     const ops = [
       { op: 'put', keyBase64: '/w==', valueBase64: 'AP8=' },

@@ -93,6 +93,7 @@ describe.each([
     ['no_leader', { type: 'no_leader', partition, detail: 'nobody leads' }, 'no_leader'],
     ['partition_stopped', { type: 'partition_stopped', partition, detail: 'stopped' }, 'partition_stopped'],
     ['overloaded', { type: 'overloaded', partition, detail: 'too much' }, 'overloaded'],
+    ['disk_full', { type: 'disk_full', partition, detail: 'too little room' }, 'disk_full'],
     ['shutting_down', { type: 'shutting_down' }, 'shutting_down'],
   ] as const satisfies readonly (readonly [string, KvOutcome, string])[];
   it.each(refusals)('answers %s: certainly not applied, try again soon', async (_what, outcome, code) => {
@@ -192,6 +193,13 @@ describe.each([
       reasons: ['partition 3 has no leader'],
     });
     expect((await send(front.baseUrl, { path: '/livez' })).status).toBe(200);
+  });
+
+  it('is ready and says what does not go well', async () => {
+    front.node.readiness = () => ({ ready: true, reasons: [], warnings: ['n2 has little room left'] });
+    const answer = await send(front.baseUrl, { path: '/readyz' });
+    expect(answer.status).toBe(200);
+    expect(expectJson(answer, 'readyz')).toMatchObject({ status: 'ready', warnings: ['n2 has little room left'] });
   });
 });
 

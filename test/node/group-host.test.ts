@@ -73,6 +73,7 @@ class World {
       onFailure: (error) => {
         throw error;
       },
+      disks: { low: new Map(), refusal: () => undefined },
       metadata: { applied: () => undefined, replaced: () => undefined, dropped: () => undefined },
     });
     world.host.start();

@@ -38,6 +38,8 @@ export class World {
   onSent: (sent: Sent) => void = () => undefined;
   /** Sees what one node asks another of a snapshot. */
   onRequest: (kind: string) => void = () => undefined;
+  /** Nodes that are known to have little room left, and what is said of it. */
+  readonly lowDisks = new Map<NodeId, string>();
   readonly members: readonly ReplicaDescriptor[];
   /** Followers that need what a leader's log no longer has. */
   readonly snapshotsDue: SnapshotDue[] = [];
@@ -112,6 +114,7 @@ export class World {
         snapshots.sender.send(due, () => this.replicas.get(nodeId)?.snapshotEnded(due.to.replicaId));
       },
       pinnedIndex: () => snapshots.sender.pinnedIndex(partition),
+      lowDisks: this.lowDisks,
       observer: undefined,
       onFailure: (error) => {
         throw error;

@@ -39,12 +39,15 @@ export const nodeRouteDescriptions: readonly RouteDescription[] = [
   {
     path: '/readyz',
     operations: {
-      get: withAnswer(told('readyz', 'readyz', 'Whether the node serves all its partitions'), {
-        status: 503,
-        description: 'Not now, and why.',
-        headers: ['Retry-After'],
-        content: { type: 'json', schema: 'readyz' },
-      }),
+      get: withAnswer(
+        told('readyz', 'readyz', 'Whether the node serves all its partitions, and what it has to warn of'),
+        {
+          status: 503,
+          description: 'Not now, and why.',
+          headers: ['Retry-After'],
+          content: { type: 'json', schema: 'readyz' },
+        },
+      ),
     },
   },
   { path: '/openapi.json', operations: { get: told('openApi', 'openApi', 'This document') } },

@@ -159,6 +159,7 @@ function headersOf(code: ErrorCode): HeaderName[] {
     case 'key_not_found':
       return ['Flotilla-Partition', 'Flotilla-Term', 'Flotilla-Leader', 'Idempotency-Replayed'];
     case 'overloaded':
+    case 'disk_full':
     case 'no_leader':
     case 'too_stale':
     case 'leader_not_moved':

@@ -91,6 +91,7 @@ function write({ parameter, suffix, how }: Spelling): OperationDescription {
       'invalid_ttl',
       'value_too_large',
       'unsupported_media_type',
+      'disk_full',
       ...writeProblems.filter((code) => code !== 'key_not_found'),
     ],
   };

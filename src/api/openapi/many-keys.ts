@@ -104,6 +104,7 @@ export const manyKeysRoutes: readonly RouteDescription[] = [
           'cross_partition',
           'value_too_large',
           'unsupported_media_type',
+          'disk_full',
           ...writeProblems.filter((code) => code !== 'key_not_found' && code !== 'precondition_failed'),
         ],
       },

@@ -66,6 +66,7 @@ function setting(
       'invalid_key',
       'invalid_ttl',
       'value_too_large',
+      'disk_full',
       ...(body === undefined ? [] : (['unsupported_media_type'] as const)),
       ...writeProblems.filter((code) => code !== 'key_not_found' && code !== 'precondition_failed'),
     ],

@@ -11,8 +11,8 @@ export const healthRoutes: readonly Route[] = [
     path: '/readyz',
     methods: reading,
     answer: (context, exchange) => {
-      const { ready, reasons } = context.node.readiness();
-      const body = { status: ready ? 'ready' : 'not_ready', nodeId: context.node.nodeId, reasons };
+      const { ready, ...why } = context.node.readiness();
+      const body = { status: ready ? 'ready' : 'not_ready', nodeId: context.node.nodeId, ...why };
       exchange.json(ready ? 200 : 503, body, ready ? [] : ['Retry-After', '1']);
     },
   },
