@@ -50,7 +50,7 @@ test('directory-before-group: a change of voters that may yet be undone is taken
   const story = () => {
     const outgoing = { 1: 'n1', 2: 'n2', 3: 'n3' };
     const view = viewOf({ voters: { 1: 'n1', 2: 'n2', 4: 'n4' }, outgoing, committed: false });
-    return nextStep(view, names('n1', 'n2', 'n4'), { promotionLagMax }).type;
+    return nextStep(view, names('n1', 'n2', 'n4'), { promotionLagMax, isLow: () => false }).type;
   };
   expect(await told('directory-before-group', story)).toEqual({ without: 'wait', planted: 'done' });
 });
@@ -59,7 +59,7 @@ test('source-leaves-first: while it is moved a group bears the loss of one node 
   const story = () => {
     const group = new FakeGroup(['n1', 'n2', 'n3']);
     group.quick = true;
-    const next = () => nextStep(group.view(), names('n1', 'n2', 'n4'), { promotionLagMax });
+    const next = () => nextStep(group.view(), names('n1', 'n2', 'n4'), { promotionLagMax, isLow: () => false });
     for (let step = next(); step.type === 'change'; step = next()) group.apply(step.change);
     return `${group.hosts().join(' ')}, ${group.fewestVoters} at the least`;
   };

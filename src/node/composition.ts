@@ -195,6 +195,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     logger,
     onFailure,
     lookAround: () => hosted.lookAround(),
+    isLow: (peer) => disks.low.has(peer),
     contact: (peer, address) => {
       if (address === undefined) contacts.delete(peer);
       else contacts.set(peer, address);

@@ -33,6 +33,8 @@ export interface MetadataHostOptions {
   readonly onFailure: (error: unknown) => void;
   /** Replicas here that the map places elsewhere find out what they are. */
   readonly lookAround: () => void;
+  /** Its disk has little room left, as far as is known. */
+  readonly isLow: (nodeId: NodeId) => boolean;
   /** Connects to a node that the map does not have yet; `undefined` lets go of it. */
   readonly contact: (nodeId: NodeId, peer: string | undefined) => void;
 }

@@ -13,6 +13,7 @@ import type { SnapshotId } from '../replica/snapshot-messages.ts';
 import { SnapshotReceiver, type SnapshotWanted } from '../replica/snapshot-receiver.ts';
 import { SnapshotSender } from '../replica/snapshot-sender.ts';
 import type { PartitionMap } from '../cluster/partition-map.ts';
+import type { DiskWatch } from './disk-watch.ts';
 
 export interface SnapshotHostOptions {
   readonly config: Config;
@@ -22,6 +23,7 @@ export interface SnapshotHostOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly replica: (partition: PartitionId) => Replica | undefined;
+  readonly disks: Pick<DiskWatch, 'refusal'>;
   /** A record of this node's own could not be believed. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -36,6 +38,8 @@ export class SnapshotHost {
   readonly #options: SnapshotHostOptions;
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
+  /** Why followers did not take the last one. */
+  readonly #refused = new Map<string, string>();
 
   constructor(options: SnapshotHostOptions) {
     const { config, map, storage, transport, clock } = options;
@@ -61,6 +65,7 @@ export class SnapshotHost {
         recordsBytesMax: config.snapshots.chunkBytes + recordBytesMax,
       },
       storage,
+      noRoom: (bytes) => options.disks.refusal(bytes),
       wants: (snapshot) => this.#wants(snapshot),
       install: (snapshot) => options.replica(snapshot.partition)?.install(snapshot) ?? Promise.resolve('not_needed'),
     });
@@ -70,9 +75,16 @@ export class SnapshotHost {
   due(due: SnapshotDue): void {
     const { logger, replica, onFailure } = this.#options;
     const { partition, to } = due;
-    logger.info({ partition, to: to.nodeId }, 'a follower needs a snapshot');
+    const target = `${partition} ${to.replicaId}`;
+    const refusedBefore = this.#refused.get(target);
+    if (refusedBefore === undefined) logger.info({ partition, to: to.nodeId }, 'a follower needs a snapshot');
     this.#sender.send(due, (outcome) => {
-      logger.info({ partition, to: to.nodeId, outcome: outcome.type }, 'the snapshot has ended');
+      const reason = 'reason' in outcome ? outcome.reason : undefined;
+      if (outcome.type === 'refused') this.#refused.set(target, outcome.reason);
+      else this.#refused.delete(target);
+      // It asks again all the time, and what stands in its way may last: a disk with too little room, say.
+      if (reason === undefined || reason !== refusedBefore)
+        logger.info({ partition, to: to.nodeId, outcome: outcome.type, reason }, 'the snapshot has ended');
       if (outcome.type === 'unreadable') onFailure(outcome.error);
       else replica(partition)?.snapshotEnded(to.replicaId);
     });
@@ -84,6 +96,7 @@ export class SnapshotHost {
 
   /** Leadership was lost: the next leader sends what is needed. */
   leadershipLost(partition: PartitionId): void {
+    this.#refused.clear();
     this.#sender.cancelPartition(partition);
   }
 

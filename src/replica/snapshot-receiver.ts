@@ -46,6 +46,8 @@ export interface SnapshotReceiverOptions {
   readonly clock: Clock;
   readonly limits: SnapshotConfig & ChunkLimits;
   readonly storage: SnapshotStaging;
+  /** Why no more than so many bytes can be taken in now; undefined when they can. */
+  readonly noRoom: (bytes: number) => string | undefined;
   readonly wants: (snapshot: SnapshotId & { readonly node: NodeId }) => SnapshotWanted;
   /**
    * Everything is staged and durable. Safety: settles only once storage no longer needs what is staged, so with
@@ -121,6 +123,8 @@ export class SnapshotReceiver {
         continue;
       }
       if (this.#full(partition)) return { type: 'busy' };
+      const noRoom = this.#options.noRoom(this.#outstandingBytes(node, begin));
+      if (noRoom !== undefined) return refused(noRoom);
       if (older?.is(node, begin)) return older.touched().go();
       return this.#take(node, begin, configuration);
     }
@@ -171,6 +175,8 @@ export class SnapshotReceiver {
     if (!reception.continuesAt(sequence, after))
       return Promise.resolve(refused('the chunk is out of order: begin again'));
     if (this.#full(partition)) return Promise.resolve(refused('other transfers took its place: begin again'));
+    const noRoom = this.#options.noRoom(0);
+    if (noRoom !== undefined) return Promise.resolve(refused(noRoom));
     const staged = this.#stage(reception, chunk);
     reception.staging(chunk, staged);
     return staged;
@@ -240,6 +246,14 @@ export class SnapshotReceiver {
     const leftMs = this.#busy.has(reception.begin.partition) ? limits.resumeMs : limits.resumeMs - reception.idleMs();
     if (leftMs > 0) reception.expireAfter(leftMs, () => this.#expired(reception));
     else this.#drop(reception);
+  }
+
+  /** What is still to come, of this one and all that are being received. */
+  #outstandingBytes(node: NodeId, begin: SnapshotBegin): number {
+    const isOther = (one: SnapshotReception): boolean => one.begin.partition !== begin.partition;
+    const older = this.#receptions.get(begin.partition);
+    const own = older?.is(node, begin) === true ? older.outstandingBytes : begin.machineState.bytes;
+    return [...this.#receptions.values()].filter(isOther).reduce((sum, one) => sum + one.outstandingBytes, own);
   }
 
   /**

@@ -61,6 +61,11 @@ export class SnapshotReception {
     this.#touchedAt = clock.monotonicMs();
   }
 
+  /** Of keys and values, roughly. */
+  get outstandingBytes(): number {
+    return Math.max(0, this.begin.machineState.bytes - this.bytesStaged);
+  }
+
   get id(): SnapshotId {
     return idOf(this.begin);
   }

@@ -111,7 +111,7 @@ export class MovingWorld {
     const { move, group } = this;
     if (move === undefined) return undefined;
     if (group === undefined) return 'waiting';
-    const next = nextStep(group, move.target, this.nodes.world.config.raft);
+    const next = nextStep(group, move.target, { ...this.nodes.world.config.raft, isLow: () => false });
     return next.type === 'done' ? 'record' : next.step;
   }
 

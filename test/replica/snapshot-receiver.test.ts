@@ -62,6 +62,39 @@ describe('a receiver', () => {
     expect(scene.node.staging.overlaps).toEqual([]);
   });
 
+  it('refuses what its disk has no room for, also on the way, and goes on when there is', async () => {
+    const scene = new Scene();
+    const noRoom = { type: 'refused', reason: expect.stringMatching(/^no room for/) as string };
+    scene.node.roomBytes = state.bytes - 1;
+    expect(await scene.ask('begin', begin)).toEqual({ type: 'refused', reason: `no room for ${state.bytes} bytes` });
+    expect(scene.node.staging.begun).toBe(0);
+    scene.node.roomBytes = state.bytes;
+    expect(await scene.ask('begin', begin)).toEqual(go(null, 0));
+    expect(await scene.ask('chunk', first)).toEqual(staged);
+    scene.node.roomBytes = -1;
+    expect(await scene.ask('chunk', second)).toEqual(noRoom);
+    expect(await scene.ask('begin', begin)).toEqual(noRoom);
+    expect(scene.node.staging.chunks).toBe(1);
+    // What it has already needs no more room.
+    scene.node.roomBytes = state.bytes - 1;
+    expect(await scene.ask('begin', begin)).toEqual(go(key('b'), 1));
+    expect(await scene.ask('chunk', second)).toEqual(staged);
+    expect(await scene.ask('end', end)).toEqual({ type: 'installed' });
+  });
+
+  it('counts what other transfers will still bring', async () => {
+    const scene = new Scene();
+    scene.node.roomBytes = 2 * state.bytes - 1;
+    expect(await scene.ask('begin', begin)).toEqual(go(null, 0));
+    const other = { ...begin, partition: 2 };
+    expect(await scene.ask('begin', other)).toEqual({
+      type: 'refused',
+      reason: `no room for ${2 * state.bytes} bytes`,
+    });
+    expect(await scene.ask('chunk', first)).toEqual(staged);
+    expect(await scene.ask('begin', other)).toEqual(go(null, 0));
+  });
+
   it('refuses chunks that are out of order, of other content, or early', async () => {
     const scene = new Scene();
     expect(await scene.ask('chunk', first)).toEqual(refusal);

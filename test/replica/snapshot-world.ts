@@ -47,6 +47,8 @@ export class Receiving {
   wanted: SnapshotWanted = { type: 'yes' };
   /** By its snapshots or otherwise. */
   readonly appliedIndex = new Map<PartitionId, number>();
+  /** What its disk still takes. */
+  roomBytes = Infinity;
   installs: InstallOutcome = 'installed';
   installMs = 1;
   receiver: SnapshotReceiver;
@@ -69,6 +71,7 @@ export class Receiving {
       clock: this.#clock,
       limits: { ...limits, nameBytesMax: 100, recordsBytesMax: 4000 },
       storage: this.staging,
+      noRoom: (bytes) => (bytes > this.roomBytes ? `no room for ${bytes} bytes` : undefined),
       wants: ({ partition, index }) =>
         this.wanted.type === 'yes' && index <= (this.appliedIndex.get(partition) ?? 0)
           ? { type: 'not_needed' }

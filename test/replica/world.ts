@@ -213,6 +213,7 @@ export class World {
         clock,
         limits: { ...limits, nameBytesMax: 1024, recordsBytesMax: 2 * 1024 * 1024 },
         storage,
+        noRoom: () => this.lowDisks.get(nodeId),
         wants: ({ to, term, index }) => this.node(nodeId).wantsSnapshot({ to, term, index }),
         install: (staged) => this.node(nodeId).install(staged),
       }),

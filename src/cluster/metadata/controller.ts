@@ -305,7 +305,12 @@ export class Controller {
   #targets(cluster: Cluster): readonly Target[] {
     const { map, state } = this.#ports;
     const moves = [...state.moves.values()].map(({ revision }) => revision);
-    const nodes = map.nodes.map(({ nodeId }) => [nodeId, cluster.isUp(nodeId), cluster.isLost(nodeId)]);
+    const nodes = map.nodes.map(({ nodeId }) => [
+      nodeId,
+      cluster.isUp(nodeId),
+      cluster.isLost(nodeId),
+      cluster.isLow(nodeId),
+    ]);
     const inputs = JSON.stringify([map.epoch, moves, nodes, state.balance?.revision]);
     if (inputs !== this.#planned.inputs) {
       const balance = state.balance !== undefined;
@@ -365,7 +370,7 @@ export class Controller {
   }
 
   #cluster(): Cluster {
-    const { map, state, transport, nodeId, replicationFactor, config, clock } = this.#ports;
+    const { map, state, transport, nodeId, replicationFactor, config, clock, isLow } = this.#ports;
     const { virtualNodes, replaceDownAfterMs } = config.placement;
     const isUp = (other: NodeId): boolean => other === nodeId || transport.connected(other);
     const now = clock.monotonicMs();
@@ -374,6 +379,7 @@ export class Controller {
       moves: state.moves,
       isUp,
       isLost: (other) => !isUp(other) && now - (this.#downSince.get(other) ?? now) >= replaceDownAfterMs,
+      isLow,
       replicationFactor,
       virtualNodes,
       bytesOf: (partition) => this.#bytes.get(partition) ?? 0,

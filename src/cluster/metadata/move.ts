@@ -5,6 +5,9 @@
  *
  * In order: members that are to come are added as learners; once all of them have what the voters have, the voters change, in one
  * joint change for all that come and go; learners that are not to be there (of a move that was given up for another) go.
+ *
+ * Nobody comes to a node whose disk is nearly full. A learner there goes again, which gives back what it had taken: the group, which needs no
+ * regard for a learner's disk, would go on filling it; as a voter it would keep the group from taking any more.
  */
 import { planted } from '../../planted.ts';
 import type { Configuration, ConfigurationChange, ReplicaId } from '../../raft/types.ts';
@@ -12,9 +15,11 @@ import type { NodeId } from '../../replica/ports.ts';
 import type { GroupView } from '../group-members.ts';
 import type { MoveStep } from '../types.ts';
 
-export interface StepLimits {
+export interface StepContext {
   /** A learner may become a voter when it lacks no more entries than this. */
   readonly promotionLagMax: number;
+  /** Its disk has little room left, as far as is known. */
+  readonly isLow: (nodeId: NodeId) => boolean;
 }
 
 export type NextStep =
@@ -29,7 +34,7 @@ export type NextStep =
   /** The group has the members that it is to have, for good. */
   | { readonly type: 'done' };
 
-export function nextStep(view: GroupView, target: readonly NodeId[], limits: StepLimits): NextStep {
+export function nextStep(view: GroupView, target: readonly NodeId[], context: StepContext): NextStep {
   const { configuration, committed } = view;
   if (configuration.votersOutgoing.length > 0) {
     if (planted('directory-before-group')) return { type: 'done' };
@@ -40,18 +45,21 @@ export function nextStep(view: GroupView, target: readonly NodeId[], limits: Ste
   // Without learners it is one that left members out.
   if (!committed)
     return waits(learners.size > 0 ? 'learner' : 'leave', 'the last change of the members is being committed');
-  const stray = [...learners].find(([, host]) => !target.includes(host));
+  const stray = [...learners].find(([, host]) => !target.includes(host) || context.isLow(host));
   if (stray !== undefined) return changes('leave', { type: 'removeLearner', replicaId: stray[0] });
   const present = new Set([...voters.values(), ...learners.values()]);
   const staying = [...voters].filter(([, host]) => target.includes(host)).map(([id]) => id);
-  const missing = target.find((nodeId) => !present.has(nodeId));
+  const missing = target.filter((nodeId) => !present.has(nodeId));
+  const next = missing.find((nodeId) => !context.isLow(nodeId)) ?? missing[0];
   const isFirst = staying.length === voters.size || !planted('source-leaves-first');
-  if (missing !== undefined && isFirst) return changes('learner', { type: 'addLearner', host: missing });
-  const behind = furthestBehind(view, [...learners.keys()], limits);
+  if (next !== undefined && isFirst) {
+    if (context.isLow(next)) return waits('learner', `${next} has too little room left on its disk`);
+    return changes('learner', { type: 'addLearner', host: next });
+  }
+  const behind = furthestBehind(view, [...learners.keys()], context);
   if (behind !== undefined) return behind;
-  const next = [...staying, ...learners.keys()];
   if (learners.size > 0 || staying.length < voters.size)
-    return changes('voters', { type: 'changeVoters', voters: next });
+    return changes('voters', { type: 'changeVoters', voters: [...staying, ...learners.keys()] });
   return { type: 'done' };
 }
 
@@ -76,7 +84,7 @@ function hostsOf({ hosts }: Configuration, ids: readonly ReplicaId[]): ReadonlyM
 function furthestBehind(
   { progress, lastIndex }: GroupView,
   learners: readonly ReplicaId[],
-  { promotionLagMax }: StepLimits,
+  { promotionLagMax }: StepContext,
 ): NextStep | undefined {
   let worst: NextStep | undefined;
   let worstLag = -1;

@@ -29,6 +29,8 @@ export interface MovesPorts {
   readonly limits: Pick<PlacementConfig, 'stepTimeoutMs'> & Pick<RaftConfig, 'promotionLagMax'>;
   /** Resolves with whether this node leads the metadata group, confirmed after the call. */
   readonly confirm: () => Promise<boolean>;
+  /** Its disk has little room left, as far as is known. */
+  readonly isLow: (nodeId: NodeId) => boolean;
   readonly logger: Logger;
 }
 
@@ -75,12 +77,12 @@ export class Moves {
   }
 
   async #stepOf(id: PartitionId, move: Revised<MoveRecord>): Promise<void> {
-    const { members, limits, clock } = this.#ports;
+    const { members, limits, clock, isLow } = this.#ports;
     const { target } = move.record;
     const deadlineAt = clock.monotonicMs() + limits.stepTimeoutMs;
     const view = await members.view(id, deadlineAt);
     if (isUnanswered(view)) return this.#note(id, waiting('waiting', 'the partition has no leader that answers'));
-    const next = nextStep(view, target, limits);
+    const next = nextStep(view, target, { ...limits, isLow });
     if (next.type === 'wait') return this.#note(id, next);
     if (next.type === 'done') {
       this.#note(id, { step: 'record', progress: 1, lag: 0, blockedBy: undefined });

@@ -13,6 +13,8 @@ export interface Cluster {
   readonly isUp: (nodeId: NodeId) => boolean;
   /** Out of reach for longer than anyone waits. */
   readonly isLost: (nodeId: NodeId) => boolean;
+  /** Its disk has little room left: it keeps what it has. */
+  readonly isLow: (nodeId: NodeId) => boolean;
   readonly replicationFactor: number;
   readonly virtualNodes: number;
   /** Keys and values, as far as they are known. */
@@ -54,7 +56,7 @@ export function planFor(cluster: Cluster, { balance, leaving, coming }: PlanOpti
 function standingOf(cluster: Cluster, node: MapNode, leaving: NodeId | undefined): PlanNode['standing'] {
   const { nodeId, standing } = node;
   if (standing === 'draining' || nodeId === leaving || cluster.isLost(nodeId)) return 'leaves';
-  return standing === 'up' && cluster.isUp(nodeId) ? 'takes' : 'keeps';
+  return standing === 'up' && cluster.isUp(nodeId) && !cluster.isLow(nodeId) ? 'takes' : 'keeps';
 }
 
 /** The metadata group is placed like any other. */

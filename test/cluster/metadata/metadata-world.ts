@@ -69,6 +69,8 @@ export class MetadataWorld {
   readonly up = new Set<string>(['n1', 'n2', 'n3']);
   readonly joiners = new Map<string, Joiner>();
   /** `n4 127.0.0.1:7104`, and `n4` when it is let go. */
+  /** Nodes whose disks have little room left. */
+  readonly low = new Set<string>();
   readonly contacts: string[] = [];
   /** Transactions that went through, as `put node/n4 + delete move/3`. */
   readonly written: string[] = [];
@@ -138,6 +140,7 @@ export class MetadataWorld {
       config: { placement, raft },
       limits: { ...placement, promotionLagMax },
       cluster: { clusterId: () => clusterId, clusterName: 'demo', founding: 'the founders' },
+      isLow: (nodeId: NodeId) => this.low.has(nodeId),
       logger: silentLogger,
     };
   }

@@ -1,6 +1,6 @@
 /** A move step by step: from the group as it is and the nodes that are to hold it, to the one thing to do next. */
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { nextStep, successorOf, type NextStep } from '../../../src/cluster/metadata/move.ts';
 import type { LogIndex } from '../../../src/raft/types.ts';
 import { FakeGroup, promotionLagMax, viewOf, type ViewParts } from './move-world.ts';
@@ -8,8 +8,11 @@ import { names } from './samples.ts';
 
 const three = { 1: 'n1', 2: 'n2', 3: 'n3' };
 
+const low = new Set<string>();
+afterEach(() => low.clear());
+
 function step(parts: ViewParts, ...target: readonly string[]): NextStep {
-  return nextStep(viewOf(parts), names(...target), { promotionLagMax });
+  return nextStep(viewOf(parts), names(...target), { promotionLagMax, isLow: (nodeId) => low.has(nodeId) });
 }
 
 function adds(host: string): NextStep {
@@ -64,6 +67,29 @@ describe('the way of a move', () => {
     expect(step({ voters: { 2: 'n2', 3: 'n3', 4: 'n4' }, learners: { 5: 'n1' } }, 'n1', 'n2', 'n3')).toEqual(
       votes(2, 3, 5),
     );
+  });
+});
+
+describe('a node whose disk has little room left', () => {
+  test('is given nothing: others come first, and then it is waited for', () => {
+    low.add('n4');
+    const waiting = { type: 'wait', step: 'learner', why: 'n4 has too little room left on its disk' };
+    expect(step({ voters: three }, 'n1', 'n4', 'n5')).toEqual(adds('n5'));
+    expect(step({ voters: three, learners: { 4: 'n5' } }, 'n1', 'n4', 'n5')).toMatchObject(waiting);
+    low.clear();
+    expect(step({ voters: three, learners: { 4: 'n5' } }, 'n1', 'n4', 'n5')).toEqual(adds('n4'));
+  });
+
+  test('gives back what it had taken of a move, however far that had come', () => {
+    low.add('n4');
+    expect(step({ voters: three, learners: { 4: 'n4' } }, 'n1', 'n2', 'n4')).toEqual(drops(4));
+  });
+
+  test('keeps what it votes in, and may leave', () => {
+    low.add('n3');
+    expect(step({ voters: three }, 'n1', 'n2', 'n3')).toEqual({ type: 'done' });
+    expect(step({ voters: three }, 'n1', 'n2')).toEqual(votes(1, 2));
+    expect(step({ voters: three, learners: { 4: 'n4' } }, 'n1', 'n2', 'n4')).toEqual(votes(1, 2, 4));
   });
 });
 
@@ -201,7 +227,7 @@ test('from any start to any target, retargeted midway or not: done, with exactly
         // Each node comes and goes at most once, and each newcomer is waited for.
         let left = isLast ? 40 : stepsBeforeRetarget;
         for (; left > 0; left--) {
-          const next = nextStep(group.view(), names(...target), { promotionLagMax });
+          const next = nextStep(group.view(), names(...target), { promotionLagMax, isLow: () => false });
           if (next.type === 'done') break;
           if (next.type === 'change') group.apply(next.change);
           else for (const id of group.learners.keys()) group.caughtUp.add(id);

@@ -24,6 +24,7 @@ interface Parts {
   /** Of n1, n2, …; all are up when left out. */
   readonly standings?: Readonly<Record<string, NodeStanding>>;
   readonly down?: readonly string[];
+  readonly low?: readonly string[];
   readonly lost?: readonly string[];
   readonly moves?: Readonly<Record<number, readonly string[]>>;
 }
@@ -31,7 +32,7 @@ interface Parts {
 /** Nodes n1 to n5; the metadata group and partitions 1 to 3 are on the nodes that are named, or on n1, n2 and n3. */
 function cluster(
   placements: Readonly<Record<number, readonly string[]>>,
-  { standings = {}, down = [], lost = [], moves = {} }: Parts = {},
+  { standings = {}, down = [], low = [], lost = [], moves = {} }: Parts = {},
 ): Cluster {
   const map = new LiveMap(buildPartitionMap({ ...bootstrap(5), partitions: 3 }));
   for (const partition of [0, 1, 2, 3]) {
@@ -47,6 +48,7 @@ function cluster(
       ]),
     ),
     isUp: (nodeId) => !down.includes(nodeId) && !lost.includes(nodeId),
+    isLow: (nodeId) => low.includes(nodeId),
     isLost: (nodeId) => lost.includes(nodeId),
     replicationFactor: 3,
     virtualNodes: 16,
@@ -101,6 +103,12 @@ describe('what is to be moved', () => {
       expect(target.slice(0, 2)).toEqual(['n2', 'n3']);
       expect(['n4', 'n5']).toContain(target[2]);
     }
+  });
+
+  test('a node whose disk has little room left is given nothing, and keeps what it has', () => {
+    expect(targets(cluster({}, { low: ['n1'] }))).toEqual([]);
+    const replaced = targets(cluster({}, { lost: ['n1'], low: ['n4'] }));
+    expect(replaced.map(({ target }) => target.join())).toEqual(Array(4).fill('n2,n3,n5'));
   });
 
   test('a lost node is replaced; one that is only down is waited for, and given nothing', () => {
