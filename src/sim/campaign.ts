@@ -119,6 +119,7 @@ class Tally implements Campaign {
     emptied: 0,
     digests: 0,
     rotten: 0,
+    lowDisks: 0,
   };
   starts = 0;
   inDoubt = 0;
@@ -170,5 +171,6 @@ function added(one: Happened, other: Happened): Happened {
     emptied: one.emptied + other.emptied,
     digests: one.digests + other.digests,
     rotten: one.rotten + other.rotten,
+    lowDisks: one.lowDisks + other.lowDisks,
   };
 }

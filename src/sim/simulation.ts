@@ -13,6 +13,7 @@ import { EmptiedNodes } from './emptied-nodes.ts';
 import { FaultInjector } from './fault-injector.ts';
 import { livenessBoundMs, livenessMs } from './liveness-bound.ts';
 import { LogClockJudge } from './log-clock-judge.ts';
+import { LowDisks } from './low-disks.ts';
 import { MemberChanges } from './member-changes.ts';
 import { Network } from './network.ts';
 import { Random } from './random.ts';
@@ -74,6 +75,8 @@ export interface Happened {
   /** States that were summed up, and replicas of which a value rotted on the disk. */
   readonly digests: number;
   readonly rotten: number;
+  /** Disks that came to have little room. */
+  readonly lowDisks: number;
 }
 
 /** Of a removed replica, on the disk of a node. */
@@ -189,6 +192,12 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     everyMs: swarm.emptyEveryMs,
   });
   const rotten = new RottenValues({ world, random: new Random(seed, 'rot'), nodes });
+  const lowDisks = new LowDisks({
+    world,
+    random: new Random(seed, 'low disks'),
+    nodes,
+    everyMs: swarm.lowDiskEveryMs,
+  });
   judge.onElected = (partition) => changes.elected(partition);
   const transactions = new TransactionJudge();
   const restarted = (): boolean => nodes.some(({ starts }) => starts > 1);
@@ -227,6 +236,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     clusterChanges.start();
     emptied.start();
     if (swarm.rot) rotten.start();
+    lowDisks.start();
     injector.start(swarm.seconds * 1000);
     await run(swarm.seconds * 1000);
     workload.stop();
@@ -234,6 +244,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     clusterChanges.stop();
     emptied.stop();
     rotten.stop();
+    lowDisks.stop();
     injector.heal();
     if (!stopped()) await checkLiveness();
     if (!stopped()) await settleCluster();
@@ -251,14 +262,20 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   function liveMs(): number {
     const { tickMs, electionTicksMax } = config.raft;
     const away = nodes.filter((node) => node.state() === 'in_doubt').length + emptied.outside().length;
-    return livenessBoundMs({
-      quality: swarm.quality,
-      // A group that is rid of an emptied node, and has nobody in its place yet, has one less.
-      votersMin: swarm.replicationFactor - (emptied.count > 0 ? 1 : 0),
-      votersMax: nodes.length,
-      away,
-      electionTimeoutMs: tickMs * electionTicksMax,
-    });
+    const { diskToldMs, diskCheckMs } = config.storage;
+    // The word that there is room again may have been lost.
+    const toldMs = lowDisks.count > 0 ? diskToldMs + diskCheckMs : 0;
+    return (
+      toldMs +
+      livenessBoundMs({
+        quality: swarm.quality,
+        // A group that is rid of an emptied node, and has nobody in its place yet, has one less.
+        votersMin: swarm.replicationFactor - (emptied.count > 0 ? 1 : 0),
+        votersMax: nodes.length,
+        away,
+        electionTimeoutMs: tickMs * electionTicksMax,
+      })
+    );
   }
 
   /**
@@ -470,6 +487,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
         emptied: emptied.count,
         digests: digests.count,
         rotten: digests.damaged,
+        lowDisks: lowDisks.count,
       },
       entries: judge.counts.committed,
       starts: nodes.reduce((sum, node) => sum + node.starts, 0),
@@ -488,7 +506,7 @@ function pickHappened({
   silences,
   destructions,
   returns,
-}: JudgeCounts): Omit<Happened, 'memberChanges' | 'emptied' | 'digests' | 'rotten'> {
+}: JudgeCounts): Omit<Happened, 'memberChanges' | 'emptied' | 'digests' | 'rotten' | 'lowDisks'> {
   return { installs, compactions, transfers, silences, destructions, returns };
 }
 

@@ -77,6 +77,8 @@ export interface Swarm {
   readonly scrubPieceBytes: number;
   /** Whether a value of each partition rots on some disk. */
   readonly rot: boolean;
+  /** Between two disks that come to have little room on average, ms; 0 for none. */
+  readonly lowDiskEveryMs: number;
   /** Of the operations: how many of them are or have what. */
   readonly data: DataShares;
   readonly seconds: number;
@@ -155,6 +157,7 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
     ...noScrub,
     ...(elastic ? drawElastic(random) : {}),
     ...drawScrub(random, elastic),
+    lowDiskEveryMs: random.chance(0.2) ? random.magnitude(2000, 20_000) : 0,
     ...overrides,
   };
 }
