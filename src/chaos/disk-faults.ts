@@ -1,12 +1,18 @@
 /** What can happen to a disk, and to the power. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { TestNode } from '../testing/cluster.ts';
+import type { Response, TestNode } from '../testing/cluster.ts';
 import type { FaultyDisks } from './disk.ts';
 import type { FaultMaker } from './faults.ts';
 import type { Rig } from './rig.ts';
 
+const MiB = 1024 * 1024;
+
 /** A node whose disk fails ends within this time, or it would never. */
 const stopsWithinMs = 10_000;
+/** Once a disk is low, some write is refused within this time, or none would be. */
+const refusesWithinMs = 10_000;
+/** Names of keys, so many that some of them lie where the disk is low. */
+const probes = 20;
 
 export const diskFaults = {
   'power cut': async (rig, random) => {
@@ -37,6 +43,13 @@ export const diskFaults = {
   'disk stall': disk(async (rig, victim) => {
     disksOf(rig).set(victim.nodeId, { stalled: true });
     return victim.nodeId;
+  }),
+  'full disk': disk(async (rig, victim, random) => {
+    // Below what a node keeps free, and far above where it stops: whatever is under way has room.
+    const freeMiB = random.whole(500, 1000);
+    disksOf(rig).set(victim.nodeId, { freeBytes: freeMiB * MiB });
+    await refusesOnlyWrites(rig);
+    return `${victim.nodeId}, ${freeMiB} MiB left`;
   }),
   'failing fsync': async (rig, random) => {
     const victim = random.pick(rig.nodes);
@@ -73,6 +86,24 @@ function disk(change: (rig: Rig, victim: TestNode, random: Parameters<FaultMaker
       end: async () => disksOf(rig).set(victim.nodeId, {}),
     };
   };
+}
+
+/** Resolves once a write was refused for lack of room, under a key that can be read and deleted even so. Throws when it is otherwise. */
+async function refusesOnlyWrites(rig: Rig): Promise<void> {
+  const startedAt = performance.now();
+  for (let probe = 0; performance.now() - startedAt < refusesWithinMs; probe += 1) {
+    const key = `/v1/kv/room-${probe % probes}`;
+    const ask = (method: string): Promise<Response> =>
+      rig.cluster.request(method, key, { redirectsMax: 2, ...(method === 'PUT' ? { body: 'x' } : {}) });
+    if ((await ask('PUT')).status !== 507) continue;
+    for (const method of ['GET', 'DELETE']) {
+      const answer = await ask(method);
+      if (answer.status !== 200 && answer.status !== 404)
+        throw new Error(`on a full disk ${method} was answered ${answer.status}: ${answer.text()}`);
+    }
+    return;
+  }
+  throw new Error(`no write was refused within ${refusesWithinMs} ms, though a disk was low`);
 }
 
 /** Resolves when the node has ended by itself. Throws when it goes on although its disk fails. */
