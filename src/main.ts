@@ -58,6 +58,11 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
       await http.close(config.limits.drainTimeoutMs);
       await node.close();
     };
+    // Nothing has failed yet: it takes its leave, and whatever fails meanwhile still ends it at once.
+    void node.full.then((reason) => {
+      logger.fatal({ err: reason }, `the node stops: ${reason.message}`);
+      stopInOrder(exitCodes.diskFailed);
+    });
     let failure = await Promise.race([node.ready, node.failed]);
     if (failure === undefined) {
       if (!isSaid) process.stdout.write(`ready nodeId=${config.nodeId} http=${config.http.advertise}\n`);
@@ -66,11 +71,6 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
     } else if (node.comesBack(failure) === undefined) {
       // Until it is ready a failure is a reason not to start: a founder of another cluster, say.
       exitForFailedStart(failure);
-    }
-    // Only one that has seen it come takes its leave.
-    if (node.mayFinish(failure)) {
-      logger.fatal({ err: failure }, `the node stops: ${failure.message}`);
-      return stopInOrder(exitCodes.diskFailed);
     }
     joinAt = node.comesBack(failure);
     if (joinAt === undefined || joinAt.length === 0) stopForGood(failure, logger);

@@ -71,6 +71,8 @@ export interface NodeParts {
   readonly disk: DiskSpace;
   /** The disk has little room left, or again enough: what deleted records take is worth more than usual, or no longer. */
   readonly onDiskChange?: (isLow: boolean) => void;
+  /** So little room is left that the node must stop before anything fails. Default: `onFailure`. */
+  readonly onDiskFull?: (error: Error) => void;
   readonly startTransport: (binding: TransportBinding) => Promise<NodeTransport>;
   /** 32 lower-case hex digits that nobody can foresee. */
   readonly drawClusterId: () => string;
@@ -143,7 +145,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     transport,
     members: () => memberNodes(map).map((node) => node.nodeId),
     onChange: (isLow) => parts.onDiskChange?.(isLow),
-    onFailure,
+    onFull: parts.onDiskFull ?? onFailure,
     logger,
   });
   const hints = new LeaderHints();

@@ -28,8 +28,8 @@ export interface DiskWatchOptions {
   readonly members: () => readonly NodeId[];
   /** This node's own disk has come to be low, or has room again. */
   readonly onChange: (isLow: boolean) => void;
-  /** The node must stop. */
-  readonly onFailure: (error: unknown) => void;
+  /** The node must stop. Called once. */
+  readonly onFull: (error: Error) => void;
   readonly logger: Logger;
 }
 
@@ -43,7 +43,7 @@ export class DiskWatch {
   readonly #toldAt = new Map<NodeId, number>();
   #freeBytes: number | undefined;
   #isUnknown = false;
-  #hasFailed = false;
+  #isFull = false;
   #cancel: () => void = () => undefined;
   #stopped = false;
 
@@ -97,7 +97,7 @@ export class DiskWatch {
   }
 
   #measured(freeBytes: number | undefined): void {
-    const { nodeId, dataDir, limits, logger, onFailure } = this.#options;
+    const { nodeId, dataDir, limits, logger, onFull } = this.#options;
     if (freeBytes === undefined) {
       if (!this.#isUnknown) logger.warn({ dataDir }, 'the system does not say how much room the disk has');
       this.#isUnknown = true;
@@ -107,10 +107,10 @@ export class DiskWatch {
     this.#isUnknown = false;
     this.#freeBytes = freeBytes;
     const { diskFreeBytesMin, diskFreeBytesMargin, diskFreeBytesStop } = limits;
-    if (freeBytes < diskFreeBytesStop && !this.#hasFailed) {
+    if (freeBytes < diskFreeBytesStop && !this.#isFull) {
       // Until it has closed it goes on telling the others: what they send it still has to fit.
-      this.#hasFailed = true;
-      onFailure(new DiskFullError({ directory: dataDir, freeBytes, freeBytesStop: diskFreeBytesStop }));
+      this.#isFull = true;
+      onFull(new DiskFullError({ directory: dataDir, freeBytes, freeBytesStop: diskFreeBytesStop }));
     }
     const wasLow = this.#low.has(nodeId);
     const isLow = freeBytes < diskFreeBytesMin + (wasLow ? diskFreeBytesMargin : 0);

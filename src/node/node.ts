@@ -5,8 +5,8 @@ import type { Logger } from '../logger.ts';
 import type { NodeFacade } from '../cluster/types.ts';
 import type { NodeId, Storage } from '../replica/ports.ts';
 import { StorageDamage } from '../storage/damage.ts';
+import { diskSpaceOf, roomToStart } from '../storage/disk-space.ts';
 import { openIdentity, type OpenIdentity } from '../storage/identity.ts';
-import { DiskFullError, diskSpaceOf, roomToStart } from '../storage/disk-space.ts';
 import { openLevelStorage } from '../storage/level-storage.ts';
 import { forgetRebuild, markedDoubt, markInDoubt, rebuildNote, setAside, type Doubt } from '../storage/set-aside.ts';
 import { systemClock } from './clock.ts';
@@ -34,8 +34,8 @@ export interface RunningNode {
   readonly failed: Promise<Error>;
   /** The failure is one that another `startNode` mends, with these addresses to join at: it has lost its data, not its place. */
   comesBack(error: Error): readonly string[] | undefined;
-  /** Why it failed: its disk is nearly full. What it has is sound, and it may still hand over and close. */
-  mayFinish(error: Error): boolean;
+  /** Resolves when its disk is nearly full: it must stop, but nothing has failed yet, so that it can hand over and close. */
+  readonly full: Promise<Error>;
   /** Others lead what this node leads, as far as there are others; it goes on answering. */
   handOver(): Promise<void>;
   /** Answers who still waits, writes what waits for the disk, closes. */
@@ -70,6 +70,7 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
   const clock = systemClock;
   const random = Math.random;
   const failure = createFailure();
+  const full = createFailure();
   const nodeId = config.nodeId as NodeId;
   const disk = diskSpaceOf(config.dataDir);
   await roomToStart(disk, { directory: config.dataDir, freeBytesStop: config.storage.diskFreeBytesStop });
@@ -121,6 +122,7 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
       storage,
       disk,
       onDiskChange: (isLow) => storage.saveSpace(isLow),
+      onDiskFull: full.report,
       startTransport: listen,
       drawClusterId: () => randomBytes(16).toString('hex'),
       onFailure: failure.report,
@@ -132,8 +134,6 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
     });
     let isMarked = false;
     failure.onReport((error) => {
-      // What it has is sound, and is handed over.
-      if (error instanceof DiskFullError) return;
       node.halt();
       if (error instanceof StorageDamage) isMarked = mark(config.dataDir, error, logger);
     });
@@ -141,11 +141,11 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
       facade: node.facade,
       ready: node.ready,
       failed: failure.failed,
+      full: full.failed,
       comesBack: (error) => {
         if (!isMarked && !(error instanceof EmptiedDirectory)) return undefined;
         return addressesOfOthers({ config, identity, joinAt });
       },
-      mayFinish: (error) => error instanceof DiskFullError,
       handOver: () => node.handOver(),
       async close() {
         await node.close();

@@ -40,7 +40,7 @@ class World {
     },
     members: () => [n1, n2, n3, n4],
     onChange: (isLow) => this.changes.push(isLow),
-    onFailure: (error) => this.failures.push(error),
+    onFull: (error) => this.failures.push(error),
     logger: Object.assign(Object.create(silentLogger) as typeof silentLogger, {
       warn: (_fields: object, line: string) => this.logged.push(line),
       info: (_fields: object, line: string) => this.logged.push(line),
