@@ -53,11 +53,14 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
     const { startHttp } = await import('./http/server.ts');
     const node = await starting.catch(exitForFailedStart);
     const http = await startHttp({ node: node.facade, config, logger }).catch(exitForFailedStart);
-    stopServing = async () => {
+    const leave = async (): Promise<void> => {
       await node.handOver();
       await http.close(config.limits.drainTimeoutMs);
       await node.close();
     };
+    // Ended once, whoever comes first: a stop that was asked for, or a directory in doubt.
+    const ending: { ended?: Promise<void> } = {};
+    stopServing = () => (ending.ended ??= leave());
     // Nothing has failed yet: it takes its leave, and whatever fails meanwhile still ends it at once.
     void node.full.then((reason) => {
       logger.fatal({ err: reason }, `the node stops: ${reason.message}`);
@@ -79,8 +82,8 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
       'nothing is served from this data directory any more: this node asks to be let in anew',
     );
     // What is under way is of no use: nobody is answered any more.
-    const closed = http.close(0).then(() => node.close());
-    await within(config.limits.drainTimeoutMs + closeTimeoutMs, closed).catch(() => stopForGood(failure, logger));
+    ending.ended ??= http.close(0).then(() => node.close());
+    await within(config.limits.drainTimeoutMs + closeTimeoutMs, ending.ended).catch(() => stopForGood(failure, logger));
   }
 }
 

@@ -10,7 +10,7 @@ import {
   truncateSync,
   writeSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../sim/random.ts';
 import type { TestNode } from '../testing/cluster.ts';
@@ -31,10 +31,14 @@ export const fileFaults = {
       lastsMs: random.magnitude(20, 300),
       begin: async () => {
         const isRollBack = random.chance(0.2);
-        const file = random.pick(filesOf(victim));
         const old = `${victim.dataDir}.before`;
+        let file = '';
         if (isRollBack) {
-          copyFileSync(file, old);
+          file = unlessGone(() => {
+            const chosen = random.pick(filesOf(victim));
+            copyFileSync(chosen, old);
+            return chosen;
+          });
           await delay(olderByMs);
         }
         await rig.kill([victim], random.chance(0.5) ? 'SIGKILL' : 'SIGTERM');
@@ -60,15 +64,7 @@ export const fileFaults = {
       },
       lastsMs: random.magnitude(300, 2000),
       begin: async () => {
-        // LevelDB itself removes files all the time: one that has gone meanwhile is not damaged.
-        for (let done = false; !done;) {
-          try {
-            words = `${victim.nodeId}: ${damage(victim, random.pick(filesOf(victim)), random)}`;
-            done = true;
-          } catch (error) {
-            if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
-          }
-        }
+        words = `${victim.nodeId}: ${unlessGone(() => damage(victim, random.pick(filesOf(victim)), random))}`;
       },
       end: async () => {
         // Unless it has died of it, as of a table cut short that it had mapped.
@@ -119,6 +115,17 @@ export const fileFaults = {
   },
 } satisfies Record<string, FaultMaker>;
 
+/** LevelDB itself removes files all the time: where one has gone meanwhile, another is chosen. */
+function unlessGone<T>(attempt: () => T): T {
+  for (;;) {
+    try {
+      return attempt();
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    }
+  }
+}
+
 /** Says what was done. A file of nothing stays as it is, unless it is removed. */
 function damage(node: TestNode, file: string, random: Random): string {
   const name = nameIn(node, file);
@@ -162,9 +169,5 @@ function nameIn({ dataDir }: TestNode, file: string): string {
 /** What it set aside is of no use any more: another disk would be full of it. */
 async function whole(rig: Rig, node: TestNode): Promise<void> {
   await rig.ready(node);
-  const root = dirname(node.dataDir);
-  const prefixes = ['damaged', 'old'].map((kind) => `${basename(node.dataDir)}.${kind}-`);
-  for (const name of readdirSync(root)) {
-    if (prefixes.some((prefix) => name.startsWith(prefix))) rmSync(join(root, name), { recursive: true });
-  }
+  for (const directory of rig.setAside(node)) rmSync(directory, { recursive: true });
 }

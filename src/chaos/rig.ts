@@ -1,7 +1,7 @@
 /** A cluster of real processes, everything about which can be made to go wrong. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startCluster, type ClusterSettings, type TestCluster, type TestNode } from '../testing/cluster.ts';
 import { freePorts } from '../testing/ports.ts';
@@ -15,10 +15,11 @@ export interface RigOptions {
   readonly settings?: ClusterSettings;
   /** Default: that of this program. */
   readonly startCluster?: typeof startCluster;
+  /** How long a node may take to be ready again. */
+  readonly restartMsMax?: number;
 }
 
-/** How long a node may take to be ready again. */
-const restartMsMax = 60_000;
+const restartMsDefault = 60_000;
 const readyPollMs = 50;
 
 export class Rig {
@@ -28,6 +29,7 @@ export class Rig {
   readonly disks: FaultyDisks | string;
   readonly #directory: string;
   readonly #proxies: ReadonlyMap<string, PeerProxy>;
+  readonly #restartMsMax: number;
 
   private constructor(parts: {
     readonly cluster: TestCluster;
@@ -35,12 +37,14 @@ export class Rig {
     readonly disks: FaultyDisks | string;
     readonly directory: string;
     readonly proxies: ReadonlyMap<string, PeerProxy>;
+    readonly restartMsMax: number;
   }) {
     this.cluster = parts.cluster;
     this.links = parts.links;
     this.disks = parts.disks;
     this.#directory = parts.directory;
     this.#proxies = parts.proxies;
+    this.#restartMsMax = parts.restartMsMax;
   }
 
   /** Rejects with the reason when the cluster does not start, and leaves nothing behind. */
@@ -71,7 +75,8 @@ export class Rig {
         ...(settings === undefined ? {} : { settings }),
         ...(typeof disks === 'string' ? {} : { environment: (nodeId) => disks.environment(nodeId) }),
       });
-      return new Rig({ cluster, links, disks, directory, proxies });
+      const { restartMsMax = restartMsDefault } = options;
+      return new Rig({ cluster, links, disks, directory, proxies, restartMsMax });
     } catch (error) {
       await Promise.all([...proxies.values()].map((proxy) => proxy.stopListening()));
       rmSync(directory, { recursive: true, force: true });
@@ -112,10 +117,14 @@ export class Rig {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       const names = nodes.map(({ nodeId }) => nodeId).join(', ');
-      timer = setTimeout(
-        () => reject(new Error(`${names} are not ready ${restartMsMax} ms after their start`)),
-        restartMsMax,
-      );
+      timer = setTimeout(() => {
+        const aside = nodes.flatMap((node) => this.setAside(node)).map((directory) => basename(directory));
+        reject(
+          new Error(
+            `${names} are not ready ${this.#restartMsMax} ms after their start; set aside: ${aside.join(', ') || 'nothing'}`,
+          ),
+        );
+      }, this.#restartMsMax);
     });
     try {
       await Promise.race([late, Promise.all(nodes.map((node) => node.restart()))]);
@@ -126,14 +135,23 @@ export class Rig {
 
   /** Resolves when this node, which runs, holds all that it should. */
   async ready(node: TestNode): Promise<void> {
-    const endsAt = performance.now() + restartMsMax;
-    for (let last = 'no answer'; performance.now() < endsAt; await delay(readyPollMs)) {
+    const endsAt = performance.now() + this.#restartMsMax;
+    let last = 'no answer';
+    for (; performance.now() < endsAt; await delay(readyPollMs)) {
       const answer = await this.cluster.request('GET', '/readyz', { node }).catch(() => undefined);
       if (answer?.status === 200) return;
       last = answer?.text() ?? last;
-      if (performance.now() + readyPollMs >= endsAt)
-        throw new Error(`${node.nodeId} is not whole ${restartMsMax} ms after its start: ${last}`);
     }
+    throw new Error(`${node.nodeId} is not whole ${this.#restartMsMax} ms after its start: ${last}`);
+  }
+
+  /** The data directories that this node could not believe. */
+  setAside({ dataDir }: TestNode): readonly string[] {
+    const root = dirname(dataDir);
+    const prefixes = ['damaged', 'old'].map((kind) => `${basename(dataDir)}.${kind}-`);
+    return readdirSync(root)
+      .filter((name) => prefixes.some((prefix) => name.startsWith(prefix)))
+      .map((name) => join(root, name));
   }
 
   /** The same for all links that begin or end at this node, or only those. */

@@ -135,7 +135,9 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
     let isMarked = false;
     failure.onReport((error) => {
       node.halt();
-      if (error instanceof StorageDamage) isMarked = mark(config.dataDir, error, logger);
+      // Where nobody else holds what is in it, it must be started with again.
+      if (!(error instanceof StorageDamage) || addressesOfOthers({ config, identity, joinAt }).length === 0) return;
+      isMarked = mark(config.dataDir, error, logger);
     });
     return {
       facade: node.facade,

@@ -185,7 +185,7 @@ function pause(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, pauseMs));
 }
 
-function isStored({ partitions }: RecoveryBegun, replicas: readonly SurveyedReplica[]): boolean {
+export function isStored({ partitions }: RecoveryBegun, replicas: readonly SurveyedReplica[]): boolean {
   return partitions.every(({ partition, to }) =>
     replicas.some((replica) => replica.partition === partition && replica.replicaId === to.replicaId),
   );

@@ -112,12 +112,11 @@ export class GroupState implements StateReader {
   }
 
   get(key: Uint8Array): ValueRecord | undefined {
-    if (this.#overlay.size > 0) {
-      const staged = this.#overlay.get(overlayKey(key));
-      if (staged !== undefined) return staged.record;
-    }
+    const name = overlayKey(key);
+    const staged = this.#overlay.get(name);
+    if (staged !== undefined) return staged.record;
     const found = this.#stored(key);
-    this.#expectKnown(key, found);
+    this.#expectKnown(name, found);
     return found;
   }
 
@@ -125,8 +124,8 @@ export class GroupState implements StateReader {
    * A bit that turned in a table of LevelDB's makes a key vanish, or brings back the version below it, whose checksum is good: where the newest
    * header is known, that is seen.
    */
-  #expectKnown(key: Uint8Array, found: ValueRecord | undefined): void {
-    const known = this.#cache.get(overlayKey(key));
+  #expectKnown(name: string, found: ValueRecord | undefined): void {
+    const known = this.#cache.get(name);
     if (known === undefined || known.header?.revision === found?.revision) return;
     const [is, was] = [found, known.header].map((one) =>
       one === undefined ? 'absent' : `of revision ${one.revision}`,

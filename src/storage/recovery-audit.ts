@@ -81,7 +81,7 @@ export function appendAudit(directory: string, record: AuditRecord): void {
   syncDirectory(directory);
 }
 
-/** Oldest first; a line that was cut short says nothing. */
+/** Oldest first; a line that was cut short, or is damaged, says nothing. */
 export function readAudit(directory: string): readonly AuditRecord[] {
   const file = auditFile(directory);
   if (!fs.existsSync(file)) return [];
@@ -100,10 +100,29 @@ export function unfinishedRecovery(directory: string): RecoveryBegun | undefined
   return last?.event === 'begun' ? last : undefined;
 }
 
+/** A line in which a bit has turned says nothing either: what it was to tell is told for people, and to begin again does no harm. */
 function parse(line: string): AuditRecord | undefined {
+  let record: unknown;
   try {
-    return JSON.parse(line) as AuditRecord;
+    record = JSON.parse(line);
   } catch {
     return undefined;
   }
+  return isRecord(record) ? record : undefined;
+}
+
+function isRecord(record: unknown): record is AuditRecord {
+  if (!isObject(record)) return false;
+  const { event, at, decision, lost, partitions } = record;
+  if (typeof at !== 'string' || typeof decision !== 'string') return false;
+  if (event === 'done') return true;
+  return event === 'begun' && areObjects(lost) && areObjects(partitions) && partitions.every(({ to }) => isObject(to));
+}
+
+function areObjects(values: unknown): values is readonly Readonly<Record<string, unknown>>[] {
+  return Array.isArray(values) && values.every(isObject);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
 }

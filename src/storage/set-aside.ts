@@ -74,8 +74,7 @@ export async function setAside(directory: string, options: SetAsideOptions): Pro
     // Held over the rename: whoever else starts here meanwhile finds it taken, or gone.
     const unlock = await lockDirectory(from);
     try {
-      fs.renameSync(from, to);
-      syncDirectory(path.dirname(from));
+      moveAside(from, to);
     } finally {
       await unlock();
     }
@@ -87,6 +86,18 @@ export async function setAside(directory: string, options: SetAsideOptions): Pro
   prepareDirectory(from);
   writeChecked(path.join(from, noteName), note);
   return note;
+}
+
+function moveAside(from: string, to: string): void {
+  try {
+    fs.renameSync(from, to);
+  } catch (error) {
+    // A mount point can't be renamed, nor can what is in a directory that may not be written to.
+    throw new Error(`${(error as Error).message}; move what is in it to another place, and start again`, {
+      cause: error,
+    });
+  }
+  syncDirectory(path.dirname(from));
 }
 
 /** Undefined when the directory is not one that took another's place, or has been whole since. */

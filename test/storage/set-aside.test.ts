@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { lockDirectory } from '../../src/storage/data-directory.ts';
 import {
   forgetRebuild,
@@ -93,4 +93,17 @@ test('a damaged lock holds up nobody, and is still a lock', async () => {
   const unlock = await lockDirectory(data);
   await expect(lockDirectory(data)).rejects.toThrow(/is in use/);
   await unlock();
+});
+
+test('what can not be renamed, as a mount point can not, is said together with what to do', async () => {
+  const denied = Object.assign(new Error('EBUSY: resource busy or locked'), { code: 'EBUSY' });
+  const rename = vi.spyOn(fs, 'renameSync').mockImplementation(() => {
+    throw denied;
+  });
+  try {
+    await expect(setAside(data, damaged)).rejects.toThrow(/EBUSY.*move what is in it to another place/);
+  } finally {
+    rename.mockRestore();
+  }
+  expect(fs.readFileSync(path.join(data, 'identity.json'), 'utf8')).toBe('old');
 });
