@@ -60,7 +60,7 @@ import type { NodeId, PartitionId, ReplicaDescriptor } from '../replica/ports.ts
 import { checkDestroyed, checkSpokenForDead } from './judge/change-rules.ts';
 import { named, type KnownEntry } from './judge/entries.ts';
 import { takeForCommitted } from './judge/leadership.ts';
-import { bearsLoss, checkListed, checkRetired } from './judge/lost-disks.ts';
+import { bearsLoss, checkListed, checkPresent, checkRetired } from './judge/lost-disks.ts';
 import { judgeClaims, judgeMessage } from './judge/messages.ts';
 import { PartitionRecord } from './judge/partition-record.ts';
 import type { JudgedWrite, ReplicaRecord } from './judge/replica-record.ts';
@@ -155,10 +155,16 @@ export class RaftJudge {
     recoverState(partition, replica, { machineState, configuration, damaged });
     replica.staged = undefined;
     replica.leaving = false;
+    replica.unstored = false;
     replica.up = true;
     replica.starts += 1;
     replica.leading = 0;
     replica.led = 0;
+  }
+
+  /** A node has started, on a disk that holds these and no others. */
+  opened(nodeId: NodeId, keys: ReadonlyMap<PartitionId, ReplicaKey>): void {
+    for (const [id, partition] of this.#partitions) checkPresent(partition, nodeId, keys.get(id)?.replicaId);
   }
 
   /** The process died. What it had handed over may still be on the disk. */

@@ -304,6 +304,7 @@ export class SimNode {
   #startReplicas(storage: Storage): void {
     const { world, nodeId, damageExpected } = this.#options;
     this.#keys = replicaKeys(nodeId, allGroups(world.map), storage);
+    world.judge.opened(nodeId, this.#keys);
     for (const [partition, key] of this.#keys) {
       world.judge.started(key, { ...storage.group(partition), log: storage.log(partition) }, damageExpected());
     }

@@ -1,8 +1,10 @@
 /** What a group bears of nodes that lose all that they have, and what it is to be listed as. */
+import type { ReplicaId } from '../../raft/types.ts';
 import type { NodeId, ReplicaDescriptor } from '../../replica/ports.ts';
 import { named } from './entries.ts';
 import type { KnownConfiguration } from './known-configuration.ts';
 import type { PartitionRecord } from './partition-record.ts';
+import type { ReplicaRecord } from './replica-record.ts';
 
 /**
  * One node at a time: nobody else whose disk is gone is a member yet. So it does not matter whom a change that is under way makes a
@@ -46,9 +48,23 @@ export function checkListed(partition: PartitionRecord, replicas: readonly Repli
 /** Nobody speaks to a node that is no member: whoever still lives there would never hear that it was left out. */
 export function checkRetired(partition: PartitionRecord, nodeId: NodeId): void {
   for (const replica of partition.roster.all()) {
-    if (replica.nodeId !== nodeId || replica.starts === 0 || replica.gone || replica.leaving) continue;
+    if (replica.nodeId !== nodeId || replica.starts === 0 || isEnded(replica)) continue;
     partition.fail('directory', `${nodeId} is no member any more, and ${replica.name} still lives there`);
   }
+}
+
+/** A node that was let in has started, and only this replica of the group lives on it, if any. */
+export function checkPresent(partition: PartitionRecord, nodeId: NodeId, present: ReplicaId | undefined): void {
+  for (const replica of partition.roster.all()) {
+    if (replica.nodeId !== nodeId || replica.starts === 0 || isEnded(replica) || replica.replicaId === present)
+      continue;
+    if (replica.isStored) partition.fail('durable log', `${replica.name} is not on the disk of ${nodeId} any more`);
+    replica.unstored = true;
+  }
+}
+
+function isEnded({ gone, leaving, unstored }: ReplicaRecord): boolean {
+  return gone || leaving || unstored;
 }
 
 function spelled(replicas: readonly { readonly replicaId: number; readonly nodeId: string }[]): string {

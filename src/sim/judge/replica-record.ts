@@ -55,6 +55,8 @@ export class ReplicaRecord {
   removed = false;
   /** Its destruction was begun in this start. */
   leaving = false;
+  /** Its node has started without it: nothing of it had reached the disk, so that it never was. */
+  unstored = false;
   /** It was destroyed, down to the last record. */
   gone = false;
   /** A whole snapshot that lies beside its state, durable. */
@@ -117,6 +119,11 @@ export class ReplicaRecord {
     if (this.#pending[0]?.write !== write) return false;
     this.#completeOldest();
     return true;
+  }
+
+  /** Whether anything of it was ever said to be durable. */
+  get isStored(): boolean {
+    return this.diskHardState.currentTerm > 0 || this.diskFirst > 1 || this.disk.length > 1;
   }
 
   /** Whether `entry` and with it all before it would survive any crash from now on. */
