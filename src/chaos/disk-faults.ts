@@ -11,6 +11,8 @@ const MiB = 1024 * 1024;
 const stopsWithinMs = 10_000;
 /** Once a disk is low, some write is refused within this time, or none would be. */
 const refusesWithinMs = 10_000;
+/** A callback that takes longer is no event loop's. */
+const blockedMsMax = 2000;
 /** Names of keys, so many that some of them lie where the disk is low. */
 const probes = 20;
 
@@ -51,6 +53,10 @@ export const diskFaults = {
     await refusesOnlyWrites(rig);
     return `${victim.nodeId}, ${freeMiB} MiB left`;
   }),
+  'blocked event loop': disk(async (rig, victim) => {
+    disksOf(rig).set(victim.nodeId, { loopBlocked: true });
+    return victim.nodeId;
+  }, blockedMsMax),
   'failing fsync': async (rig, random) => {
     const victim = random.pick(rig.nodes);
     return {
@@ -69,7 +75,10 @@ export const diskFaults = {
   },
 } satisfies Record<string, FaultMaker>;
 
-function disk(change: (rig: Rig, victim: TestNode, random: Parameters<FaultMaker>[1]) => Promise<string>): FaultMaker {
+function disk(
+  change: (rig: Rig, victim: TestNode, random: Parameters<FaultMaker>[1]) => Promise<string>,
+  lastsMsMax = 5000,
+): FaultMaker {
   return async (rig, random) => {
     const [leader, ...others] = await rig.byLeading();
     const victim = random.chance(0.6) ? leader : random.pick(others);
@@ -79,7 +88,7 @@ function disk(change: (rig: Rig, victim: TestNode, random: Parameters<FaultMaker
       get words() {
         return words;
       },
-      lastsMs: random.magnitude(500, 5000),
+      lastsMs: random.magnitude(lastsMsMax / 10, lastsMsMax),
       begin: async () => {
         words = await change(rig, victim, random);
       },

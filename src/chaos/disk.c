@@ -7,17 +7,19 @@
  * tells a file from an earlier one whose inode it was given. A line is one write to a file opened for appending, so lines of several
  * threads and processes don't mix. The notes need no fsync: they only have to outlive the processes.
  *
- * CHAOS_DISK_CONTROL names a file of four 32-bit numbers and one of 64 bits, which the rig may change at any time: what each fdatasync takes
- * longer, us; whether syncs stand still; the errno with which they fail, after they did nothing; whether the disk is full; and how many
- * bytes are free, -1 for as many as there are. From that, what is appended is taken off here, and what is removed given back; so
+ * CHAOS_DISK_CONTROL names a file of four 32-bit numbers, one of 64 bits and one more of 32, which the rig may change at any time: what each
+ * fdatasync takes longer, us; whether syncs stand still; the errno with which they fail, after they did nothing; whether the disk is full; how many
+ * bytes are free, -1 for as many as there are; and whether the event loop, which waits in epoll_pwait, does not come back from there. From that, what is appended is taken off here, and what is removed given back; so
  * says statfs, and what does not fit is refused. The node has no other room: whoever believes statfs never meets the refusal.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -30,10 +32,12 @@ typedef ssize_t (*pwrite_call)(int, const void *, size_t, off_t);
 typedef size_t (*fwrite_call)(const void *, size_t, size_t, FILE *);
 typedef int (*statfs_call)(const char *, struct statfs *);
 typedef int (*unlink_call)(const char *);
+typedef int (*epoll_call)(int, struct epoll_event *, int, int, const sigset_t *);
 
 struct control {
   volatile unsigned sync_delay_us, stalled, sync_errno, full;
   volatile long long free_bytes;
+  volatile unsigned loop_blocked;
 };
 
 static struct control *control(void) {
@@ -146,5 +150,16 @@ int unlink(const char *path) {
   int result = real(path);
   if (result == 0 && known && control()->free_bytes >= 0)
     __atomic_add_fetch(&control()->free_bytes, file.st_size, __ATOMIC_SEQ_CST);
+  return result;
+}
+
+/* As if a callback ran on and on: only the loop's thread stands still. What the kernel and other threads do goes on. */
+int epoll_pwait(int fd, struct epoll_event *events, int most, int timeout, const sigset_t *signals) {
+  static epoll_call real;
+  if (real == NULL) real = (epoll_call)dlsym(RTLD_NEXT, "epoll_pwait");
+  int result = real(fd, events, most, timeout, signals);
+  int error = errno;
+  while (control()->loop_blocked) usleep(1000);
+  errno = error;
   return result;
 }

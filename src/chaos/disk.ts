@@ -27,6 +27,8 @@ export interface DiskConditions {
   readonly full: boolean;
   /** So much room is left, and less with all that is written, more with what is removed. Undefined: as much as there is. */
   readonly freeBytes: number | undefined;
+  /** No fault of a disk, and made in the same way: the event loop stands still. */
+  readonly loopBlocked: boolean;
 }
 
 const sound: DiskConditions = {
@@ -35,11 +37,13 @@ const sound: DiskConditions = {
   failing: false,
   full: false,
   freeBytes: undefined,
+  loopBlocked: false,
 };
 
-/** Where the count of free bytes stands in the control file, and how long that is: see `disk.c`. */
+/** Where things stand in the control file, and how long that is: see `disk.c`. */
 const freeBytesAt = 16;
-const controlBytes = 24;
+const loopBlockedAt = 24;
+const controlBytes = 32;
 
 /** The disks of all nodes of a cluster. */
 export class FaultyDisks {
@@ -72,18 +76,20 @@ export class FaultyDisks {
 
   /** From now on; what is left out is as in a sound disk. */
   set(nodeId: string, change: Partial<DiskConditions>): void {
-    const { syncDelayMs, stalled, failing, full, freeBytes } = { ...sound, ...change };
+    const { syncDelayMs, stalled, failing, full, freeBytes, loopBlocked } = { ...sound, ...change };
     const words = [syncDelayMs * 1000, stalled ? 1 : 0, failing ? constants.errno.EIO : 0, full ? 1 : 0];
     const control = Buffer.alloc(controlBytes);
     control.set(Buffer.from(Uint32Array.from(words).buffer));
     control.set(Buffer.from(BigInt64Array.of(BigInt(freeBytes ?? -1)).buffer), freeBytesAt);
+    control.set(Buffer.from(Uint32Array.of(loopBlocked ? 1 : 0).buffer), loopBlockedAt);
     // In place: the nodes have it mapped.
     writeFileSync(this.#control(nodeId), control, { flag: openFlag(this.#control(nodeId)) });
   }
 
   /** What is left of the bytes that were said to be free. */
   freeBytes(nodeId: string): number | undefined {
-    const left = new BigInt64Array(new Uint8Array(readFileSync(this.#control(nodeId))).buffer, freeBytesAt)[0] ?? -1n;
+    const left =
+      new BigInt64Array(new Uint8Array(readFileSync(this.#control(nodeId))).buffer, freeBytesAt, 1)[0] ?? -1n;
     return left < 0n ? undefined : Number(left);
   }
 
