@@ -36,7 +36,7 @@ export class StaleReads {
         const found = await this.#ask(nodeId, request, { ...options, leftMs });
         if (found === undefined) continue;
         if (isFreshEnough(found, request)) return found;
-        if (stalenessOf(found) < stalenessOf(freshest)) freshest = found;
+        if (freshest === undefined || stalenessOf(found) < stalenessOf(freshest)) freshest = found;
       }
     }
     return freshest === undefined ? nobody(partition.id) : tooStale(freshest, request);
@@ -74,8 +74,8 @@ function isFreshEnough(found: StaleValue, { stalenessMsMax }: StaleRequest): boo
   return stalenessMsMax === Infinity || stalenessOf(found) <= stalenessMsMax;
 }
 
-function stalenessOf(found: StaleValue | undefined): number {
-  return found === undefined || found.estimated ? Infinity : found.stalenessMs;
+function stalenessOf(found: StaleValue): number {
+  return found.estimated ? Infinity : found.stalenessMs;
 }
 
 function nobody(partition: PartitionId): KvOutcome {
