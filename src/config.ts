@@ -193,6 +193,8 @@ export interface StorageConfig {
   readonly headerCacheBytes: number;
   /** Damaged and old data directories that are kept beside the one in use; more in a row are no accident, and the node does not start. */
   readonly setAsideMax: number;
+  /** Replicas of a node that are in doubt each by itself, at a time; with one more it is the disk that is damaged, and the whole directory is in doubt. */
+  readonly replicasInDoubtMax: number;
   /**
    * With less than this free on its disk a node takes in nothing that needs more room: such writes are refused wherever it is a voter. What
    * lies between this and `diskFreeBytesStop` is for deletes, votes, what is under way (`pendingBytesMax`, once in the log and once in
@@ -400,6 +402,7 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     compression: false,
     headerCacheBytes: 64 * MiB,
     setAsideMax: 3,
+    replicasInDoubtMax: 3,
     diskFreeBytesMin: 1024 * MiB,
     diskFreeBytesMargin: 256 * MiB,
     diskFreeBytesStop: 256 * MiB,

@@ -51,6 +51,8 @@ export const bugDescriptions = {
     'A move takes the replica that is to go out of its group before the one that is to come is there.',
   'retired-before-empty':
     'A drained node is no member any more as soon as no group has it, though it does not know that yet: what it stores stays.',
+  'in-doubt-until-restart':
+    'That a replica is in doubt is kept in memory: after a restart it votes and acknowledges again, without what it has forgotten.',
   'digest-of-places':
     'The digest of a state takes in where its records lie: a state that came by a snapshot differs from one that was made here.',
   'dedup-by-node':

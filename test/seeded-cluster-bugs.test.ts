@@ -13,6 +13,7 @@ import { FakeGroup, promotionLagMax, viewOf } from './cluster/metadata/move-worl
 import { names } from './cluster/metadata/samples.ts';
 import { JoinWorld, p1 as joined } from './node/join-world.ts';
 import { append, bytes, hardState, logWrite, p1 } from './storage/building.ts';
+import { staleRead, startDamageable, turnBit } from './node/damaged-replicas.ts';
 import { told } from './told.ts';
 
 afterEach(() => plant(undefined));
@@ -78,4 +79,23 @@ test('retired-before-empty: nobody is left to tell a drained node what it still 
     return world.standing('n3');
   };
   expect(await told('retired-before-empty', story)).toEqual({ without: 'draining', planted: 'removed' });
+});
+
+test('in-doubt-until-restart: a replica whose records can not be believed makes a majority again', async () => {
+  const story = async () => {
+    const nodes = await startDamageable();
+    nodes.node('n2').kill();
+    await nodes.run(50);
+    turnBit(nodes, 'n3');
+    await staleRead(nodes, 'n3', 'key-7');
+    for (const name of ['n1', 'n3']) {
+      nodes.node(name).kill();
+      nodes.node(name).start();
+    }
+    await nodes.run(5000);
+    return nodes.leaders();
+  };
+  const { without, planted } = await told('in-doubt-until-restart', story);
+  expect(without).toEqual([]);
+  expect(planted).toMatch(/is in doubt, and sends a/);
 });

@@ -178,6 +178,7 @@ export const configSchema: Section = section({
     logBlockCacheBytes: bytes(0, 64 * GiB),
     headerCacheBytes: bytes(0, 64 * GiB),
     setAsideMax: whole(0, 1000),
+    replicasInDoubtMax: whole(0, 1000),
     diskFreeBytesMin: bytes(0, 1024 * GiB),
     diskFreeBytesMargin: bytes(0, 1024 * GiB),
     diskFreeBytesStop: bytes(0, 1024 * GiB),

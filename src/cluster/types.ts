@@ -253,7 +253,7 @@ export type ClusterChangeOutcome =
   | { readonly type: 'no_leader'; readonly detail: string }
   | { readonly type: 'unknown'; readonly detail: string };
 
-/** `join` and `balance` even things out, `repair` brings back a replica that is missing, `purge` leaves out what an emptied node has lost. */
+/** `join` and `balance` even things out, `repair` brings back a replica that is missing, `purge` leaves out what a node has lost. */
 export type MoveReason = 'join' | 'drain' | 'replace' | 'repair' | 'balance' | 'purge';
 
 /** What a move does now; `record` is its last step. */

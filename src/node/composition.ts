@@ -25,6 +25,7 @@ import type {
   NodeId,
   NodeIdentity,
   PartitionId,
+  ReplicaDoubts,
   Storage,
   Transport,
   TransportHandlers,
@@ -82,8 +83,9 @@ export interface NodeParts {
   readonly rebuild?: { readonly reason: string; readonly movedTo: string } | undefined;
   /** Called once all that was lost with that disk is held again. */
   readonly onWhole?: () => void;
-  /** Hears of a replica of this node that was found to differ from a majority of its group. */
-  readonly onReplicaDiffers?: (partition: PartitionId, reason: string) => void;
+  readonly doubts: ReplicaDoubts;
+  /** Hears of each replica of this node that is in doubt from now on. */
+  readonly onReplicaInDoubt?: (partition: PartitionId, reason: string) => void;
 }
 
 export interface ComposedNode {
@@ -161,7 +163,9 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     schedule,
     logger,
     onFailure,
-    onReplicaDiffers: parts.onReplicaDiffers,
+    doubts: parts.doubts,
+    replicationFactor: bootstrap.replicationFactor,
+    onReplicaInDoubt: parts.onReplicaInDoubt,
     metadata: records,
     disks,
   });
@@ -205,6 +209,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     },
   });
   metadata = metadataHost;
+  host.leavesBy((request, deadlineAt) => metadataHost.control.leave(request, deadlineAt));
   map.onChange(connect);
   host.onLeaderChanged((partition) => {
     router.leaderChanged(partition);
@@ -229,7 +234,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
   const rebuilding = rebuild && new Rebuilding({ map, nodeId, replicationFactor, note: rebuild, logger, onWhole });
   const facade = new Facade({
     map,
-    missing: () => rebuilding?.reason(),
+    missing: () => [rebuilding?.reason(), hosted.missing()].filter((reason) => reason !== undefined),
     hints,
     host,
     router,

@@ -10,7 +10,9 @@ export interface DriveLoopOptions {
   readonly storage: Pick<Storage, 'flush'>;
   /** Runs its callback after the I/O that is due now was taken in, so that one turn sees all of it. */
   readonly schedule: (turn: () => void) => void;
-  /** A replica threw: a broken invariant or a damaged record. The node must stop. */
+  /** A replica threw. Whether that is seen to, so that the others go on. */
+  readonly endsOne: (error: unknown) => boolean;
+  /** What a replica threw is not one replica's matter: a broken invariant, say. The node must stop. */
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -44,7 +46,7 @@ export class DriveLoop {
     const turn = this.#waiting;
     this.#waiting = this.#spare;
     try {
-      for (const replica of turn) replica.drive();
+      for (const replica of turn) this.#drive(replica);
     } catch (error) {
       this.#stopped = true;
       this.#options.onFailure(error);
@@ -55,5 +57,12 @@ export class DriveLoop {
     // Messages leave first: the followers' fsyncs run while the leader's own does.
     this.#options.transport.flush();
     this.#options.storage.flush();
+  }
+  #drive(replica: Replica): void {
+    try {
+      replica.drive();
+    } catch (error) {
+      if (!this.#options.endsOne(error)) throw error;
+    }
   }
 }

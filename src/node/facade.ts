@@ -27,7 +27,7 @@ import type { MetadataHost } from './metadata-host.ts';
 export interface FacadeOptions {
   readonly map: LiveMap;
   /** What this node had and has not yet again, in words. */
-  readonly missing: () => string | undefined;
+  readonly missing: () => readonly string[];
   readonly hints: LeaderHints;
   readonly host: GroupHost;
   readonly router: Router;
@@ -93,7 +93,7 @@ export class Facade implements NodeFacade {
     const lost = missing();
     const warnings = [...disks.low.values()];
     return {
-      ...(lost === undefined ? readiness : { ready: false, reasons: [...readiness.reasons, lost] }),
+      ...(lost.length === 0 ? readiness : { ready: false, reasons: [...readiness.reasons, ...lost] }),
       ...(warnings.length === 0 ? {} : { warnings }),
     };
   }

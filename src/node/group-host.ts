@@ -2,8 +2,9 @@
 import { assert, unreachable } from '../assert.ts';
 import type { Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
+import { encodeConfiguration } from '../raft/configuration.ts';
 import type { Message, ReplicaId, Term } from '../raft/types.ts';
-import type { Clock, LeaderHint, NodeId, PartitionId, Storage, Transport } from '../replica/ports.ts';
+import type { Clock, LeaderHint, NodeId, PartitionId, ReplicaDoubts, Storage, Transport } from '../replica/ports.ts';
 import { Replica } from '../replica/replica.ts';
 import type { StateObserver, TransferStanding } from '../replica/options.ts';
 import type { LiveMap } from '../cluster/live-map.ts';
@@ -21,6 +22,7 @@ import type {
   StaleValue,
 } from '../cluster/types.ts';
 import { planted } from '../planted.ts';
+import { StorageDamage } from '../storage/damage.ts';
 import { DigestHost } from './digest-host.ts';
 import type { DiskWatch } from './disk-watch.ts';
 import { DriveLoop } from './drive-loop.ts';
@@ -28,6 +30,7 @@ import { handOver } from './hand-over.ts';
 import { HostedReplicas } from './hosted-replicas.ts';
 import { LedGroups } from './local-groups.ts';
 import { RemovedReplicas } from './removed-replicas.ts';
+import { ReplicasInDoubt, type ReplicasInDoubtOptions } from './replicas-in-doubt.ts';
 import { SnapshotHost } from './snapshot-host.ts';
 
 export interface GroupHostOptions {
@@ -43,8 +46,10 @@ export interface GroupHostOptions {
   readonly schedule: (turn: () => void) => void;
   readonly logger: Logger;
   readonly onFailure: (error: unknown) => void;
-  /** Hears of a replica here that was found to differ from a majority. */
-  readonly onReplicaDiffers?: ((partition: PartitionId, reason: string) => void) | undefined;
+  readonly doubts: ReplicaDoubts;
+  readonly replicationFactor: number;
+  /** Hears of each replica here that is in doubt from now on. */
+  readonly onReplicaInDoubt?: ((partition: PartitionId, reason: string) => void) | undefined;
   readonly disks: Pick<DiskWatch, 'low' | 'refusal'>;
   /** Who follows the metadata group's state, where it is hosted. */
   readonly metadata: StateObserver & { dropped(): void };
@@ -57,12 +62,14 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   readonly #snapshots: SnapshotHost;
   readonly #digests: DigestHost;
   readonly #removed: RemovedReplicas;
+  readonly #inDoubt: ReplicasInDoubt;
   readonly groups: LedGroups;
   /** Groups that were founded here, the metadata group among them. */
   readonly #planned: readonly PartitionDescriptor[];
   /** Partitions founded or found here that have not heard of a leader since the start. Data is served without the metadata group. */
   readonly #unled: Set<PartitionId>;
   #announce: (partition: PartitionId) => void = () => undefined;
+  #leave: ReplicasInDoubtOptions['leave'] = () => Promise.resolve({ type: 'not_yet', detail: 'the node starts' });
   #becomeReady: () => void = () => undefined;
   #cancelTick: () => void = () => undefined;
   #started = false;
@@ -78,7 +85,8 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   readonly ready: Promise<void>;
 
   constructor(options: GroupHostOptions) {
-    const { map, nodeId, storage, transport, schedule, onFailure } = options;
+    const { map, nodeId, storage, transport, schedule, config } = options;
+    const onFailure = (error: unknown): void => this.#failed(error);
     const { founding } = map;
     this.#options = options;
     this.#planned = [founding.metadata, ...founding.partitions].filter(({ replicas }) =>
@@ -95,17 +103,27 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     this.groups = new LedGroups(this.#hosted);
     this.#snapshots = new SnapshotHost({
       ...options,
+      onFailure,
       map: founding,
       replica: (partition) => this.#hosted.replica(partition),
     });
     this.#digests = new DigestHost({
       ...options,
+      onFailure,
       replica: (partition) => this.#hosted.replica(partition),
       replicas: () => this.#hosted.all(),
       onDiffers: (partition, reason) => this.#replicaDiffers(partition, reason),
     });
     this.#removed = new RemovedReplicas({ ...options, endSnapshots: (partition) => this.#snapshots.end(partition) });
-    this.#loop = new DriveLoop({ transport, storage, onFailure, schedule });
+    this.#inDoubt = new ReplicasInDoubt({
+      ...options,
+      replicasInDoubtMax: config.storage.replicasInDoubtMax,
+      limits: config.placement,
+      leave: (request, deadlineAt) => this.#leave(request, deadlineAt),
+      isDead: (partition, replicaId) => this.#removed.isDead(partition, replicaId),
+      destroy: (removed, gone) => this.#removed.destroy(removed, gone),
+    });
+    this.#loop = new DriveLoop({ transport, storage, onFailure, endsOne: (error) => this.#endsOne(error), schedule });
     this.ready = new Promise((resolve) => {
       this.#becomeReady = resolve;
     });
@@ -117,9 +135,15 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     this.#announce = announce;
   }
 
+  /** How a replica that is in doubt asks to be left out of its group. */
+  leavesBy(leave: ReplicasInDoubtOptions['leave']): void {
+    this.#leave = leave;
+  }
+
   /** Starts Raft in all groups. Only once the cluster is formed. */
   start(): void {
     this.#started = true;
+    this.#inDoubt.start();
     for (const partition of this.#planned) this.#maybeAddFounder(partition);
     this.#addNewcomers();
     this.#planTick();
@@ -140,6 +164,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     this.#cancelTick();
     this.#loop.stop();
     this.#removed.stop();
+    this.#inDoubt.stop();
     for (const replica of this.#hosted.all()) replica.stop();
     await Promise.all([this.#snapshots.stop(), this.#digests.stop()]);
   }
@@ -235,7 +260,9 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
 
   hosts(partition: PartitionId): boolean {
     if (this.#started) return this.#hosted.hosts(partition);
-    return this.#planned.some((planned) => planned.id === partition && !this.#isFounderDead(planned));
+    const isDumb = (planned: PartitionDescriptor): boolean =>
+      this.#isFounderDead(planned) || this.#inDoubt.has(planned.id);
+    return this.#planned.some((planned) => planned.id === partition && !isDumb(planned));
   }
 
   leader(partition: PartitionId): LeaderHint | undefined {
@@ -248,7 +275,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
       return this.#hosted.staleRead(partition, key);
     } catch (error) {
       // Read outside the drive loop: a damaged record, as there.
-      this.#options.onFailure(error);
+      this.#failed(error);
       return undefined;
     }
   }
@@ -259,7 +286,13 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
 
   /** Those that are being destroyed among them: who drains this node lets it go by its word that nothing is left. */
   statuses(): ReplicaStatus[] {
-    return [...this.#hosted.statuses(), ...this.#removed.statuses(this.#options.nodeId)];
+    const { nodeId } = this.#options;
+    return [...this.#hosted.statuses(), ...this.#inDoubt.statuses(), ...this.#removed.statuses(nodeId)];
+  }
+
+  /** What this node had and can't use, or has not again yet, in words; undefined when nothing is missing. */
+  missing(): string | undefined {
+    return this.#inDoubt.reason();
   }
 
   readiness(): Readiness {
@@ -288,6 +321,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
 
   /** The map goes on placing a founder here that was removed since. */
   #maybeAddFounder(partition: PartitionDescriptor): void {
+    if (this.#inDoubt.has(partition.id)) return this.#notAwaited(partition.id);
     if (this.#isFounderDead(partition) && !planted('dead-id-founded-again')) {
       // Another one may live here, which is waited for.
       if (this.#options.storage.group(partition.id).replicaId === undefined) this.#notAwaited(partition.id);
@@ -307,6 +341,10 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
       const partition = map.founding.partition(id);
       const { replicaId } = storage.group(id);
       if (partition === undefined || replicaId === undefined || this.#hosted.replica(id) !== undefined) continue;
+      if (this.#inDoubt.has(id)) {
+        this.#notAwaited(id);
+        continue;
+      }
       this.#hosted.add(this.#createReplica(partition, replicaId));
     }
   }
@@ -318,7 +356,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
    * to write again.
    */
   #maybeComeIntoBeing(id: PartitionId, message: Message): boolean {
-    if (!this.#started || !isFromLeader(message) || !this.#removed.isRoom(id)) return false;
+    if (!this.#started || !isFromLeader(message) || !this.#removed.isRoom(id) || this.#inDoubt.has(id)) return false;
     const partition = this.#options.map.founding.partition(id);
     if (partition === undefined || partition.replicas.some(({ replicaId }) => replicaId === message.to)) return false;
     this.#options.logger.info({ partition: id, replicaId: message.to }, 'a replica comes into being');
@@ -344,7 +382,11 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
     this.#digests.end(partition);
     if (partition === metadataPartition) this.#options.metadata.dropped();
     replica.stop('The replica was removed from its group before the write was known to be committed.');
-    this.#removed.destroy(replica);
+    this.#removed.destroy({
+      partition,
+      replicaId,
+      configuration: encodeConfiguration(replica.committedConfiguration()),
+    });
     this.#notAwaited(partition);
     this.#announce(partition);
   }
@@ -352,7 +394,37 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   /** What the replica here has stored is not what a majority of its group has; it leads no more, if that could be had. */
   #replicaDiffers(partition: PartitionId, reason: string): void {
     this.#options.logger.error({ partition, reason }, 'the replica here differs from a majority of its group');
-    this.#options.onReplicaDiffers?.(partition, reason);
+    // Its records are sound one by one: which of them are wrong only the others know.
+    this.#failed(new StorageDamage(`partition ${partition}: ${reason}`, partition));
+  }
+
+  #failed(error: unknown): void {
+    if (!this.#endsOne(error)) this.#options.onFailure(error);
+  }
+
+  /** Damage of one group's records ends the replica here, where others go on without it. What a node is led by it can't do without. */
+  #endsOne(error: unknown): boolean {
+    if (!(error instanceof StorageDamage) || error.partition === undefined || this.#halted) return false;
+    const { partition, message } = error;
+    // Found once more.
+    if (this.#inDoubt.has(partition)) return true;
+    const replica = this.#hosted.replica(partition);
+    if (replica === undefined || partition === metadataPartition || isAlone(replica)) return false;
+    if (!this.#inDoubt.hasRoom()) return false;
+    try {
+      this.#inDoubt.add(replica, message);
+    } catch {
+      // Not even that can be stored: the directory is not to be used at all.
+      return false;
+    }
+    this.#hosted.remove(replica);
+    replica.stop('The replica came to be in doubt before the write was known to be committed.');
+    this.#digests.end(partition);
+    void this.#snapshots.end(partition);
+    this.#options.onReplicaInDoubt?.(partition, message);
+    this.#notAwaited(partition);
+    this.#announce(partition);
+    return true;
   }
 
   #founderId({ id, replicas }: PartitionDescriptor): ReplicaId {
@@ -374,7 +446,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
       clock,
       random,
       limits: { ...config.raft, ...config.state, pendingBytesMax: config.storage.pendingBytesMax },
-      onFailure: this.#options.onFailure,
+      onFailure: (error) => this.#failed(error),
       campaignsFirst: partition.preferredLeader === nodeId,
       wake: () => this.#loop.wake(replica),
       onLeader: (hint) => this.#leaderChanged(partition.id, hint),
@@ -439,4 +511,10 @@ const noneLow: ReadonlyMap<NodeId, string> = new Map();
 
 function isFromLeader({ type }: Pick<Message, 'type'>): boolean {
   return type === 'AppendEntriesRequest' || type === 'Heartbeat';
+}
+
+/** Nobody else votes in its group: there is nobody to go on without it. */
+function isAlone(replica: Replica): boolean {
+  const { voters, votersOutgoing } = replica.committedConfiguration();
+  return [...voters, ...votersOutgoing].every((id) => id === replica.replicaId);
 }

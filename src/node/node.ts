@@ -8,6 +8,7 @@ import { StorageDamage } from '../storage/damage.ts';
 import { diskSpaceOf, roomToStart } from '../storage/disk-space.ts';
 import { openIdentity, type OpenIdentity } from '../storage/identity.ts';
 import { openLevelStorage } from '../storage/level-storage.ts';
+import { openReplicaDoubts } from '../storage/replica-doubts.ts';
 import { forgetRebuild, markedDoubt, markInDoubt, rebuildNote, setAside, type Doubt } from '../storage/set-aside.ts';
 import { systemClock } from './clock.ts';
 import type { NodeTransport, TransportBinding } from './composition.ts';
@@ -83,6 +84,7 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
     tellOfRecoveries(config.dataDir, logger);
     const marked = markedDoubt(config.dataDir);
     if (marked !== undefined) throw inDoubt(marked);
+    const doubts = openReplicaDoubts(config.dataDir);
     const opening = openLevelStorage({
       directory: config.dataDir,
       config: config.storage,
@@ -126,9 +128,7 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
       startTransport: listen,
       drawClusterId: () => randomBytes(16).toString('hex'),
       onFailure: failure.report,
-      // Its records are sound one by one: which of them are wrong only the others know.
-      onReplicaDiffers: (partition, reason) =>
-        failure.report(new StorageDamage(`partition ${partition}: ${reason}`, partition)),
+      doubts,
       rebuild: rebuildNote(config.dataDir),
       onWhole: () => forgetRebuild(config.dataDir),
     });

@@ -1,7 +1,7 @@
 /** The end of replicas that a committed configuration has left out: what becomes of their data, and what is answered in their name. */
 import type { ReplicaStatus } from '../cluster/types.ts';
 import type { Logger } from '../logger.ts';
-import { decodeConfiguration, encodeConfiguration } from '../raft/configuration.ts';
+import { decodeConfiguration } from '../raft/configuration.ts';
 import { leavesOut } from '../raft/membership.ts';
 import type { Message, ReplicaId } from '../raft/types.ts';
 import type { NodeId, PartitionId, Storage, Transport } from '../replica/ports.ts';
@@ -28,6 +28,13 @@ const ended = {
   bytes: 0,
   followers: [],
 } as const;
+
+export interface LeftOut {
+  readonly partition: PartitionId;
+  readonly replicaId: ReplicaId;
+  /** Body of the newest committed configuration that is known. */
+  readonly configuration: Uint8Array;
+}
 
 interface Asked {
   readonly partition: PartitionId;
@@ -66,15 +73,19 @@ export class RemovedReplicas {
     return [...this.#leaving.keys()].map((partition) => ({ ...ended, partition, nodeId }));
   }
 
-  /** `replica` was stopped and knows of a committed configuration without it. If the node stops before its id is dead, it learns of it again. */
-  destroy(replica: Replica): void {
-    const { partition, replicaId } = replica;
+  /**
+   * It was stopped, and a committed configuration is known that leaves it out. If the node stops before its id is dead, that is learnt again.
+   * `gone`: nothing of it is stored any more.
+   */
+  destroy(removed: LeftOut, gone: () => void = () => undefined): void {
+    const { partition, replicaId } = removed;
     const { logger } = this.#options;
     this.#leaving.set(partition, replicaId);
-    this.#destroy(replica).then(
+    this.#destroy(removed).then(
       () => {
         this.#leaving.delete(partition);
         logger.info({ partition, replicaId }, 'what a removed replica had stored is gone');
+        gone();
       },
       // A storage that failed has said so itself; one that was closed goes on at its next opening.
       (error: unknown) => logger.info({ partition, replicaId, error }, 'a removed replica is not destroyed yet'),
@@ -100,10 +111,8 @@ export class RemovedReplicas {
     this.#stopped = true;
   }
 
-  async #destroy(replica: Replica): Promise<void> {
+  async #destroy({ partition, replicaId, configuration }: LeftOut): Promise<void> {
     const { storage, endSnapshots } = this.#options;
-    const { partition, replicaId } = replica;
-    const configuration = encodeConfiguration(replica.committedConfiguration());
     const ending = endSnapshots(partition);
     if (ending !== undefined) await ending;
     if (this.#stopped) throw new Error('the node stops');

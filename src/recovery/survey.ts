@@ -21,6 +21,7 @@ import type {
   PartitionId,
   PeerIncarnation,
   ReplicaDescriptor,
+  ReplicaDoubts,
   Storage,
 } from '../replica/ports.ts';
 
@@ -71,11 +72,12 @@ export interface Survey {
 export interface SurveyParts {
   readonly identity: Pick<IdentityStore, 'identity' | 'map' | 'peer'>;
   readonly storage: Pick<Storage, 'partitions' | 'group' | 'dead' | 'log' | 'values'>;
+  readonly doubts: Pick<ReplicaDoubts, 'all'>;
 }
 
 /** Founders hold replicas that may never have been written to; a node that is not formed holds nothing at all. */
 export async function surveyOf(parts: SurveyParts): Promise<Survey | { readonly refused: string }> {
-  const { identity, storage } = parts;
+  const { identity, storage, doubts } = parts;
   const { nodeId, clusterName, formation } = identity.identity();
   if (formation.phase !== 'formed')
     return { refused: `${nodeId} is no member of a cluster yet: there is nothing here` };
@@ -86,7 +88,9 @@ export async function surveyOf(parts: SurveyParts): Promise<Survey | { readonly 
   const partitions = [founded.metadata, ...founded.partitions];
   const replicas = partitions.flatMap((partition) => {
     const replicaId = livingReplica(storage, nodeId, partition);
-    return replicaId === undefined ? [] : [surveyReplica(storage, partition, replicaId)];
+    // What can't be believed is nothing to go on from. Its node has it left out once it runs again.
+    const isInDoubt = doubts.all().some((doubt) => doubt.partition === partition.id && doubt.replicaId === replicaId);
+    return replicaId === undefined || isInDoubt ? [] : [surveyReplica(storage, partition, replicaId)];
   });
   if (replicas.some(({ partition }) => partition === metadataPartition)) await readRecords(storage, map);
   return {

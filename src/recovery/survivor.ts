@@ -17,6 +17,7 @@ import {
   type RecoveryBegun,
 } from '../storage/recovery-audit.ts';
 import type { OfflineStorage, Reincarnation } from '../storage/reincarnation.ts';
+import { openReplicaDoubts } from '../storage/replica-doubts.ts';
 import { markedDoubt } from '../storage/set-aside.ts';
 import type { Decision } from './decide.ts';
 import { surveyOf, type Survey, type SurveyedReplica } from './survey.ts';
@@ -63,7 +64,7 @@ export async function openSurvivor(directory: string): Promise<Opened> {
     if (doubt !== undefined) return { type: 'refused', problem: `${directory} can't be believed: ${doubt.reason}` };
     const disk = await openDisk(directory, identity);
     open.unshift(disk.storage);
-    const survey = await surveyOf({ identity, storage: disk.storage });
+    const survey = await surveyOf({ identity, storage: disk.storage, doubts: openReplicaDoubts(directory) });
     if (!('refused' in survey)) {
       open.splice(0);
       return { type: 'opened', survivor: new StoppedNode({ directory, identity, disk, survey }) };
@@ -154,7 +155,11 @@ class StoppedNode implements Survivor {
   async #reopen(begun: RecoveryBegun): Promise<void> {
     await this.#disk.storage.close();
     this.#disk = await openDisk(this.#directory, this.#identity);
-    const survey = await surveyOf({ identity: this.#identity, storage: this.#disk.storage });
+    const survey = await surveyOf({
+      identity: this.#identity,
+      storage: this.#disk.storage,
+      doubts: openReplicaDoubts(this.#directory),
+    });
     if ('refused' in survey || !isStored(begun, survey.replicas)) {
       throw new Error('what was written is not what is read: the disk can not be trusted');
     }

@@ -74,6 +74,27 @@ export interface RemovedReplica {
   readonly configuration: Uint8Array;
 }
 
+/**
+ * A replica of this node that must never speak again: what it has stored is not what it had said, so it may have forgotten votes and
+ * acknowledged entries. Its group does not know that by itself.
+ */
+export interface ReplicaDoubt {
+  readonly partition: PartitionId;
+  readonly replicaId: ReplicaId;
+  /** What was found, in words. */
+  readonly reason: string;
+  /** Its group goes on without it, and what it had stored is gone: only the group may still lack a replica. */
+  readonly isGone: boolean;
+}
+
+/** One for each partition at most. All of it is durable when a call returns; a store that can't have it so throws. */
+export interface ReplicaDoubts {
+  all(): readonly ReplicaDoubt[];
+  /** In place of an earlier one of the partition. */
+  put(doubt: ReplicaDoubt): void;
+  forget(partition: PartitionId): void;
+}
+
 /** Replicas of a partition that lived on this node and never come back: a committed configuration had left each of them out. */
 export interface DeadReplicas {
   /** All ids up to it; 0 for none. */

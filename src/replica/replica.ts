@@ -340,12 +340,13 @@ export class Replica {
     const logTime = this.#logClock.now();
     const record = this.#state.get(key);
     const freshAt = this.#freshness.freshAt(appliedIndex);
+    const wallMs = this.#options.clock.wallMs();
     return {
       term: this.#leadership.term,
       record: record === undefined || isDue(record, logTime) ? undefined : record,
       logTime,
       // Log time begins as wall time, and stands still while no replica runs.
-      stalenessMs: Math.max(0, freshAt === undefined ? this.#options.clock.wallMs() - appliedAt : logTime - freshAt),
+      stalenessMs: Math.max(0, Math.floor(freshAt === undefined ? wallMs - appliedAt : logTime - freshAt)),
       estimated: freshAt === undefined,
     };
   }

@@ -18,8 +18,10 @@ export class DigestJudge {
   readonly #violated: (violation: unknown) => void;
   /** The first that was known, by partition and index. */
   readonly #summed = new Map<string, Summed>();
-  /** A value of the partition is not what it was on these nodes' disks; true once they know. */
-  readonly #rotten = new Map<string, boolean>();
+  /** Replicas that were damaged. */
+  damaged = 0;
+  /** A value of the partition is not what it was on these nodes' disks, and they do not know it. */
+  readonly #rotten = new Set<string>();
 
   constructor(violated: (violation: unknown) => void) {
     this.#violated = violated;
@@ -27,7 +29,8 @@ export class DigestJudge {
 
   /** From now on one value of the partition is damaged on its disk, for good. */
   rotten(nodeId: NodeId, partition: PartitionId): void {
-    this.#rotten.set(`${nodeId}/${partition}`, false);
+    this.damaged += 1;
+    this.#rotten.add(`${nodeId}/${partition}`);
   }
 
   /** A replica has summed up its state of `index`. */
@@ -49,19 +52,13 @@ export class DigestJudge {
 
   told(nodeId: NodeId, partition: PartitionId, reason: string): void {
     this.onTold(nodeId, partition, reason);
-    const place = `${nodeId}/${partition}`;
-    if (this.#rotten.has(place)) this.#rotten.set(place, true);
-    else this.#violated(new Violation('digests', `${nodeId} is whole, and is told: ${reason}`, partition));
+    // From here on another replica is to live there, which is whole.
+    if (this.#rotten.delete(`${nodeId}/${partition}`)) return;
+    this.#violated(new Violation('digests', `${nodeId} is whole, and is told: ${reason}`, partition));
   }
 
   /** Some that are damaged and do not know it, in words; undefined when there are none. */
   unfound(): string | undefined {
-    const unfound = [...this.#rotten].filter(([, found]) => !found).map(([place]) => place);
-    return unfound.length === 0 ? undefined : unfound.join(', ');
-  }
-
-  /** Replicas that were damaged. */
-  get damaged(): number {
-    return this.#rotten.size;
+    return this.#rotten.size === 0 ? undefined : [...this.#rotten].join(', ');
   }
 }

@@ -23,6 +23,7 @@ import { kindOfKey, RecordKind, valueKey, type Area } from '../storage/keys.ts';
 import { readDurableState } from '../storage/recovery.ts';
 import { DiskDatabase, diskError, type BatchFate } from './disk-database.ts';
 import { damageRecords, type DamageKind } from './disk-damage.ts';
+import { SimDoubts } from './disk-doubts.ts';
 import { newIdentity, SimIdentity } from './disk-identity.ts';
 import { DiskMark } from './disk-mark.ts';
 import { DiskRecords, type Changes, type RecordsCopy } from './disk-records.ts';
@@ -104,6 +105,7 @@ export class SimDisk {
   };
   readonly #mark = new DiskMark();
   #identity = newIdentity;
+  readonly doubts = new SimDoubts();
   #copies: Readonly<Record<DatabaseName, RecordsCopy>> | undefined;
   #handles: readonly DiskDatabase[] = [];
   #full = false;
@@ -236,6 +238,7 @@ export class SimDisk {
     for (const records of Object.values(this.#records)) records.empty();
     this.#mark.empty();
     this.#identity = newIdentity;
+    this.doubts.empty();
     this.#copies = undefined;
     this.#tell({ type: 'emptied' });
   }

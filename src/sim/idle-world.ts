@@ -19,6 +19,7 @@ import { silentLogger } from '../logger.ts';
 import { composeNode, type ComposedNode } from '../node/composition.ts';
 import type { NodeId } from '../replica/ports.ts';
 import { openMemoryStorage } from '../storage/memory-storage.ts';
+import { SimDoubts } from './disk-doubts.ts';
 import { newIdentity, SimIdentity } from './disk-identity.ts';
 import { raftKind, totalOf, TrafficMeter, type Load } from './idle-traffic.ts';
 import { Network } from './network.ts';
@@ -196,6 +197,7 @@ class IdleWorld {
       identity,
       storage,
       disk: { measure: (then) => then(undefined) },
+      doubts: new SimDoubts(),
       startTransport: (given) => {
         const binding = this.#meter.answering(nodeId, given);
         const deliver = (event: () => void): void => {

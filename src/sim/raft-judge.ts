@@ -156,10 +156,17 @@ export class RaftJudge {
     replica.staged = undefined;
     replica.leaving = false;
     replica.unstored = false;
-    replica.up = true;
+    replica.up = !replica.inDoubt;
     replica.starts += 1;
     replica.leading = 0;
     replica.led = 0;
+  }
+
+  /** Its node has found that what it stores can't be believed. */
+  inDoubt(key: ReplicaKey): void {
+    const replica = recordOf(this.#partition(key.partition), key);
+    replica.inDoubt = true;
+    replica.up = false;
   }
 
   /** A node has started, on a disk that holds these and no others. */
@@ -311,6 +318,7 @@ export class RaftJudge {
   /** Left the replica towards a peer. */
   sent(key: ReplicaKey, message: Message): void {
     const [partition, replica] = this.#event(key);
+    if (replica.inDoubt) partition.fail('dead replicas', `${replica.name} is in doubt, and sends a ${message.type}`);
     if (!replica.up) return;
     if (message.type === 'TimeoutNow') this.#tally.transfers += 1;
     if (message.type === 'Heartbeat' && message.quiesce) this.#tally.silences += 1;

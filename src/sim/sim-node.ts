@@ -284,8 +284,11 @@ export class SimNode {
       startTransport,
       drawClusterId: () => random.hex(32),
       onFailure,
-      onReplicaDiffers: (partition, reason) => {
-        this.#note(`differs: partition ${partition}: ${reason}`);
+      doubts: this.disk.doubts,
+      onReplicaInDoubt: (partition, reason) => {
+        this.#note(`in doubt: ${reason}`);
+        const key = this.#keys.get(partition);
+        if (key !== undefined) world.judge.inDoubt(key);
         world.digests.told(nodeId, partition, reason);
       },
     });

@@ -179,7 +179,7 @@ describe('a follower alone against a majority is told', () => {
     const [{ partition, reason, leaders } = { partition: 0, reason: '', leaders: '' }] = nodes.differing;
     expect([partition, leaders]).toEqual([1, leader]);
     expect(reason).toMatch(
-      /^its state of index \d+ is not that which replicas \d, \d hold, all the same; stored are 39 keys of \d+ bytes, .* says 40 keys/,
+      /^partition 1: its state of index \d+ is not that which replicas \d, \d hold, all the same; stored are 39 keys of \d+ bytes, .* says 40 keys/,
     );
   });
 
@@ -206,16 +206,15 @@ describe('a follower alone against a majority is told', () => {
     expect(told(world)).toEqual(['n3']);
   });
 
-  test('whoever leads by then, and again and again', async () => {
+  test('whoever leads by then, and once: whoever lives there next is whole', async () => {
     const world = await start();
     const { nodes } = world;
     nodes.rot('n3', 'key-7', () => undefined);
-    for (const leader of ['n2', 'n1']) {
-      await nodes.lead(leader);
-      const before = nodes.differing.length;
-      await nodes.until(() => nodes.differing.length > before, roundsMs);
-    }
-    expect(told(world)).toEqual(['n3']);
+    await nodes.lead('n2');
+    await nodes.until(() => nodes.differing.length > 0, roundsMs);
+    await nodes.until(() => nodes.node('n3').facade()?.readiness().ready === true);
+    await nodes.run(roundsMs);
+    expect(nodes.differing.map(({ nodeId }) => nodeId)).toEqual(['n3']);
   });
 });
 
@@ -312,16 +311,6 @@ describe('a round that takes seconds', () => {
     nodes.node('n3').shutDown();
     expect(await nodes.until(() => nodes.node('n3').state() === 'down')).toBeLessThan(300);
   });
-});
-
-test('a record whose checksum is wrong stops its node', async () => {
-  const { nodes } = await start();
-  nodes.rot('n2', 'key-7', (stored) => {
-    const turned = Buffer.from(stored);
-    turned.writeUInt8(turned.readUInt8(3) ^ 1, 3);
-    return turned;
-  });
-  await expect(nodes.run(roundsMs)).rejects.toThrow('value of key "key-7" is corrupt');
 });
 
 test('with everyMs 0 nobody is compared', async () => {

@@ -9,6 +9,7 @@ import { encodeConfiguration } from '../../src/raft/configuration.ts';
 import { EntryKind, type LogIndex, type Message, type ReplicaId, type Term } from '../../src/raft/types.ts';
 import type { NodeId, PartitionId } from '../../src/replica/ports.ts';
 import { openMemoryStorage, type MemoryStorage } from '../../src/storage/memory-storage.ts';
+import { SimDoubts } from '../../src/sim/disk-doubts.ts';
 import { partitionRecord } from '../cluster/metadata/samples.ts';
 import { VirtualClock } from '../cluster/virtual-clock.ts';
 import { append, entries, hardState, logWrite } from '../storage/building.ts';
@@ -74,6 +75,8 @@ class World {
         throw error;
       },
       disks: { low: new Map(), refusal: () => undefined },
+      doubts: new SimDoubts(),
+      replicationFactor: 3,
       metadata: { applied: () => undefined, replaced: () => undefined, dropped: () => undefined },
     });
     world.host.start();

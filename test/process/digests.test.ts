@@ -45,13 +45,27 @@ test('replicas that hold the same are compared, and what that came to is told', 
   expect(cluster.nodes.flatMap(accusations)).toEqual([]);
 });
 
-test('a follower of whose state a value vanished is named, and no other, and is filled again', async () => {
+test('a follower of whose state a value vanished is named, and no other, and is replaced', async () => {
   await tamper((state, stored) => state.del(stored));
+  const { pid } = victim;
   expect(await accused()).toMatch(/stored are 199 keys of \d+ bytes, .*, and the machine state says 200 keys/);
-  await vi.waitUntil(() => notes(victim).some(({ msg }) => msg.startsWith('the node is whole again')), {
-    timeout: foundWithinMs,
-    interval: 50,
-  });
+  await isReplaced(victim);
+  expect(victim.pid).toBe(pid);
+});
+
+test('two nodes of three, each alone in another partition: both are replaced, and each partition has a majority all the while', async () => {
+  await cluster.close();
+  cluster = await startCluster({ partitions: 2, settings });
+  await putAll('first');
+  const [one, other] = cluster.nodes as [TestNode, TestNode, TestNode];
+  await Promise.all(cluster.nodes.map((node) => node.kill('SIGTERM')));
+  await tamperStopped(one, 1, (state, stored) => state.del(stored));
+  await tamperStopped(other, 2, (state, stored) => state.del(stored));
+  await Promise.all(cluster.nodes.map((node) => node.restart()));
+  await Promise.all([isReplaced(one), isReplaced(other)]);
+  await putAll('later');
+  expect(accusations(one).map(({ partition }) => partition)).toEqual([1]);
+  expect(accusations(other).map(({ partition }) => partition)).toEqual([2]);
 });
 
 test('a follower to whose state an older value came back is named, and no other', async () => {
@@ -70,17 +84,36 @@ async function putAll(value: string): Promise<void> {
   for (const { status } of await Promise.all(puts)) expect(status).toBeLessThan(300);
 }
 
-/** Changes one value while the victim is stopped: partition 1, area 0, values (src/storage/README.md). */
+/** The same process goes on, with a whole replica in the place of the one in doubt. */
+async function isReplaced(node: TestNode): Promise<void> {
+  await vi.waitUntil(() => notes(node).some(({ msg }) => msg === 'the partition has all its replicas again'), {
+    timeout: foundWithinMs,
+    interval: 50,
+  });
+  await vi.waitUntil(async () => (await cluster.request('GET', '/readyz', { node })).status === 200);
+}
+
+/** Changes one value while the victim is stopped. */
 async function tamper(change: (state: State, stored: Buffer) => Promise<void>): Promise<void> {
   await victim.kill('SIGTERM');
-  const options = { keyEncoding: 'buffer', valueEncoding: 'buffer', createIfMissing: false } as const;
-  const state: State = new ClassicLevel(join(victim.dataDir, 'state'), options);
-  await state.open();
-  const stored = Buffer.concat([Buffer.from([0, 0, 0, 1, 5, 3]), Buffer.from('key-77')]);
-  expect(await state.get(stored)).toBeDefined();
-  await change(state, stored);
-  await state.close();
+  await tamperStopped(victim, 1, change);
   await victim.restart();
+}
+
+/** One of the values in area 0 of the partition (src/storage/README.md). */
+async function tamperStopped(
+  node: TestNode,
+  partition: number,
+  change: (state: State, stored: Buffer) => Promise<void>,
+): Promise<void> {
+  const options = { keyEncoding: 'buffer', valueEncoding: 'buffer', createIfMissing: false } as const;
+  const state: State = new ClassicLevel(join(node.dataDir, 'state'), options);
+  await state.open();
+  const space = Buffer.from([0, 0, 0, partition, 5, 3]);
+  const [stored] = await state.keys({ gte: Buffer.concat([space, Buffer.from('key-')]), limit: 1 }).all();
+  expect(stored?.subarray(0, space.length)).toEqual(space);
+  await change(state, stored ?? space);
+  await state.close();
 }
 
 /** Why the victim is, once it is: and nobody else is at any time. */

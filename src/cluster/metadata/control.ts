@@ -15,6 +15,13 @@ import type {
   PlanSummary,
 } from '../types.ts';
 import type { Controller } from './controller.ts';
+import {
+  decodeLeaveAnswer,
+  decodeLeaveRequest,
+  encodeLeaveAnswer,
+  type EncodedLeaveAnswer,
+  type LeaveRequest,
+} from './leaving-out.ts';
 import { metadataPartition } from './records.ts';
 
 interface Asked extends Fields {
@@ -26,6 +33,7 @@ export class Control {
   readonly #questions: LeaderQuestions;
   readonly #change: Question<Asked, ClusterChangeOutcome & Fields>;
   readonly #operations: Question<Fields, { readonly operations: readonly OperationStatus[] } & Fields>;
+  readonly #leave: Question<LeaveRequest & Fields, EncodedLeaveAnswer>;
 
   constructor(questions: LeaderQuestions, controller: Controller) {
     this.#questions = questions;
@@ -42,6 +50,15 @@ export class Control {
       decodePayload: (fields) => fields,
       decodeAnswer: decodeOperations,
       answer: () => Promise.resolve(controller.leads() ? { operations: controller.operations() } : undefined),
+    };
+    this.#leave = {
+      kind: 'replica.leave',
+      decodePayload: (fields) => decodeLeaveRequest(fields) as (LeaveRequest & Fields) | undefined,
+      decodeAnswer: decodeLeaveAnswer,
+      answer: async (_, request, deadlineAt) => {
+        const answer = await controller.leaveOut(request, deadlineAt);
+        return answer && encodeLeaveAnswer(answer);
+      },
     };
   }
 
@@ -64,9 +81,18 @@ export class Control {
     return { type: 'no_leader', detail: 'the metadata group has no leader that answers in time' };
   }
 
+  /** For a replica of this node that must never speak again. Asked until it is left out. */
+  async leave(request: LeaveRequest, deadlineAt: number): Promise<EncodedLeaveAnswer> {
+    const asking = { partition: metadataPartition, payload: { ...request }, deadlineAt };
+    const answer = await this.#questions.ask(this.#leave, asking);
+    if (!isUnanswered(answer)) return answer;
+    return { type: 'not_yet', detail: 'the metadata group has no leader that answers in time' };
+  }
+
   /** Serves a peer's request; undefined for a kind that is not one of these. */
   handle(kind: string, request: unknown): Promise<unknown> | undefined {
     if (kind === this.#change.kind) return this.#questions.handle(this.#change, request);
+    if (kind === this.#leave.kind) return this.#questions.handle(this.#leave, request);
     if (kind === this.#operations.kind) return this.#questions.handle(this.#operations, request);
     return undefined;
   }

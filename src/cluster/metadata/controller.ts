@@ -20,9 +20,11 @@ import type {
   OperationStatus,
 } from '../types.ts';
 import { Admission, type AdmissionPorts } from './admission.ts';
+import { leaveOut, type LeaveAnswer, type LeaveRequest } from './leaving-out.ts';
 import { Moves, type MovesPorts } from './moves.ts';
 import {
   allPartitions,
+  comesBack,
   planFor,
   refusalToRemove,
   summaryOf,
@@ -109,6 +111,14 @@ export class Controller {
     const outcome = await this.#begin(change, { dryRun, deadlineAt });
     this.wake();
     return outcome;
+  }
+
+  /** A replica asks to be left out of its group. Undefined where the metadata group is not led, and then nothing was begun. */
+  async leaveOut(request: LeaveRequest, deadlineAt: number): Promise<LeaveAnswer | undefined> {
+    if (!this.leads() || !(await this.#isRead(deadlineAt))) return undefined;
+    const answer = await leaveOut(this.#ports, request, deadlineAt);
+    this.wake();
+    return answer;
   }
 
   #begin(change: ClusterChange, options: ChangeOptions): Promise<ClusterChangeOutcome | undefined> {
@@ -294,7 +304,7 @@ export class Controller {
     // A plan costs time in a large cluster; without a reason to move anything there is none.
     if (!this.#needsPlan(cluster)) return 'settled';
     const targets = this.#targets(cluster);
-    const changed = targets.filter(({ partition }) => state.moves.has(partition));
+    const changed = targets.filter((target) => state.moves.has(target.partition) && !comesBack(cluster, target));
     const fresh = targets.filter(({ partition }) => !state.moves.has(partition));
     const room = Math.max(0, config.placement.movesMax - state.moves.size);
     for (const target of [...changed, ...fresh.slice(0, room)]) await this.#beginMove(target, deadlineAt);

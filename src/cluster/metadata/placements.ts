@@ -101,6 +101,16 @@ export function targetsOf(cluster: Pick<Cluster, 'map' | 'moves' | 'isLost'>, { 
   });
 }
 
+/**
+ * A node would come again before the move under way has left it out. It may have to be left out for good, and only then be given another
+ * replica: one that is in doubt, or forgotten, is not to be taken for one that stays.
+ */
+export function comesBack({ map, moves }: Pick<Cluster, 'map' | 'moves'>, { partition, target }: Target): boolean {
+  const leavingTo = moves.get(partition)?.record.target ?? [];
+  const held = placementOf({ map, moves: new Map() }, partition);
+  return target.some((nodeId) => held.includes(nodeId) && !leavingTo.includes(nodeId));
+}
+
 /** For people, before anything of it is done. */
 export function summaryOf(cluster: Cluster, plan: Plan): PlanSummary {
   const moves = plan.moves.map(({ partition, from, to }) => ({

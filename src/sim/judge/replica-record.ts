@@ -55,6 +55,8 @@ export class ReplicaRecord {
   removed = false;
   /** Its destruction was begun in this start. */
   leaving = false;
+  /** Its node knows that its records can't be believed: it says nothing any more, in no start. */
+  inDoubt = false;
   /** Its node has started without it: nothing of it had reached the disk, so that it never was. */
   unstored = false;
   /** It was destroyed, down to the last record. */
