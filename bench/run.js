@@ -22,6 +22,7 @@ const benches = {
   increments: async () => (await import('./increments.js')).increments(args),
   elastic: async () => (await import('./elastic.js')).elastic(args),
   move: async () => (await import('./move.js')).move(args),
+  'dead-follower': async () => (await import('./dead-follower.js')).deadFollower(args),
   rolling: async () => (await import('./rolling.js')).rolling(args),
   idle: async () => (await import('./idle.js')).idle(args),
   'idle-nodes': async () => (await import('./idle-nodes.js')).idleNodes(args),

@@ -5,11 +5,12 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { defaults } from '../../src/config.ts';
 import { decodeMapChange, givenUpNonce, incarnationOf } from '../../src/cluster/metadata/records.ts';
 import { encodeConfiguration } from '../../src/raft/configuration.ts';
-import { EntryKind, type Entry, type LogIndex, type Term } from '../../src/raft/types.ts';
+import { EntryKind, type Entry, type LogIndex, type ReplicaId, type Term } from '../../src/raft/types.ts';
 import type { NodeId, PartitionId } from '../../src/replica/ports.ts';
 import { decide, type Decision } from '../../src/recovery/decide.ts';
 import { openSurvivor, type Survivor } from '../../src/recovery/survivor.ts';
 import { openIdentity, type OpenIdentity } from '../../src/storage/identity.ts';
+import { openReplicaDoubts } from '../../src/storage/replica-doubts.ts';
 import { openLevelStorage } from '../../src/storage/level-storage.ts';
 import { appendAudit, auditFile, readAudit, unfinishedRecovery } from '../../src/storage/recovery-audit.ts';
 import { markInDoubt } from '../../src/storage/set-aside.ts';
@@ -120,6 +121,19 @@ test('what is no data directory, belongs to no member yet, or is in use is refus
   expect(await refused(directory)).toBe(
     `data directory ${directory} is in use by another process: stop the node first`,
   );
+});
+
+test('a replica that is in doubt is nothing to go on from, though all its records are there', async () => {
+  openReplicaDoubts(directory).put({
+    partition: first,
+    replicaId: ownId(first) as ReplicaId,
+    reason: 'it differs',
+    isGone: false,
+  });
+  const { survey } = await open();
+  const surveyed = survey.replicas.map(({ partition }) => partition);
+  expect(surveyed).not.toContain(first);
+  expect(surveyed).toContain(second);
 });
 
 test('all begins anew, the lost ones are given up, and the audit says what was done', async () => {
