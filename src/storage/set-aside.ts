@@ -1,8 +1,10 @@
 /**
- * A data directory that must not be used any more is kept beside the place where a new one goes, and the new one says why it is there.
+ * A data directory that must not be used any more is kept beside the place where a new one goes, and the new one says why it is there. One that
+ * can't be renamed, as no mount point can, keeps what it held in a directory within it.
  *
  * Safety: the rename is what makes all replicas in it dead: from then on this node has nothing to vote or answer with, and it comes back
- * as one that was emptied, under replica ids of its own. So it is durable before anything else is done.
+ * as one that was emptied, under replica ids of its own. So it is durable before anything else is done. Within the directory it takes several renames: the
+ * marker goes first and is the last to be moved, and the identity, without which nothing is believed, is the first.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -35,6 +37,10 @@ export interface SetAsideOptions {
 
 const suffixes: Readonly<Record<DoubtKind, string>> = { 'old copy': 'old', damaged: 'damaged' };
 const markerName = 'in-doubt.json';
+const identityName = 'identity.json';
+const lockName = 'lock';
+/** What was set aside within the directory. */
+const withinPrefix = 'set-aside.';
 const noteName = 'rebuilding.json';
 
 /**
@@ -60,7 +66,9 @@ export async function setAside(directory: string, options: SetAsideOptions): Pro
   const { doubt, wallMs, setAsideMax } = options;
   const { kind, reason } = doubt;
   const from = path.resolve(directory);
-  const to = `${from}.${suffixes[kind]}-${new Date(wallMs).toISOString().replaceAll(':', '-')}`;
+  const name = `${suffixes[kind]}-${new Date(wallMs).toISOString().replaceAll(':', '-')}`;
+  const to = `${from}.${name}`;
+  let movedTo = to;
   const says = kind === 'damaged' ? 'is damaged' : 'is an old copy';
   try {
     const others = earlier(from);
@@ -74,7 +82,7 @@ export async function setAside(directory: string, options: SetAsideOptions): Pro
     // Held over the rename: whoever else starts here meanwhile finds it taken, or gone.
     const unlock = await lockDirectory(from);
     try {
-      moveAside(from, to);
+      movedTo = moveAside(from, to, () => moveWithin(from, name, doubt));
     } finally {
       await unlock();
     }
@@ -82,22 +90,44 @@ export async function setAside(directory: string, options: SetAsideOptions): Pro
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`data directory ${directory} ${says} (${reason}) and can't be set aside: ${why}`, { cause: error });
   }
-  const note = { ...doubt, movedTo: to, sinceMs: wallMs };
+  const note = { ...doubt, movedTo, sinceMs: wallMs };
   prepareDirectory(from);
   writeChecked(path.join(from, noteName), note);
   return note;
 }
 
-function moveAside(from: string, to: string): void {
+/** Where it is then. `within`: what to do where the directory has to stay. */
+function moveAside(from: string, to: string, within: () => string): string {
   try {
     fs.renameSync(from, to);
   } catch (error) {
-    // A mount point can't be renamed, nor can what is in a directory that may not be written to.
-    throw new Error(`${(error as Error).message}; move what is in it to another place, and start again`, {
-      cause: error,
-    });
+    const why = (error as Error).message;
+    try {
+      return within();
+    } catch (other) {
+      const both = `${why}, and ${(other as Error).message}`;
+      throw new Error(`${both}; move what is in it to another place, and start again`, { cause: other });
+    }
   }
   syncDirectory(path.dirname(from));
+  return to;
+}
+
+function moveWithin(from: string, name: string, doubt: Doubt): string {
+  markInDoubt(from, doubt);
+  const to = path.join(from, withinPrefix + name);
+  fs.mkdirSync(to, { mode: 0o700 });
+  syncDirectory(from);
+  const stays = (one: string): boolean => one === lockName || one === markerName || one.startsWith(withinPrefix);
+  const others = fs.readdirSync(from).filter((one) => one !== identityName && !stays(one));
+  const identity = fs.existsSync(path.join(from, identityName)) ? [identityName] : [];
+  for (const names of [identity, others, [markerName]]) {
+    for (const one of names) fs.renameSync(path.join(from, one), path.join(to, one));
+    // In this order on the disk, too.
+    syncDirectory(to);
+    syncDirectory(from);
+  }
+  return to;
 }
 
 /** Undefined when the directory is not one that took another's place, or has been whole since. */
@@ -114,8 +144,9 @@ export function forgetRebuild(directory: string): void {
 /** Names of what was set aside of this directory. */
 function earlier(directory: string): readonly string[] {
   const prefixes = Object.values(suffixes).map((suffix) => `${path.basename(directory)}.${suffix}-`);
-  return fs
+  const beside = fs
     .readdirSync(path.dirname(directory))
-    .filter((name) => prefixes.some((prefix) => name.startsWith(prefix)))
-    .toSorted();
+    .filter((name) => prefixes.some((prefix) => name.startsWith(prefix)));
+  const within = fs.readdirSync(directory).filter((name) => name.startsWith(withinPrefix));
+  return [...beside, ...within].toSorted();
 }

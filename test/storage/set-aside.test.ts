@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { lockDirectory } from '../../src/storage/data-directory.ts';
 import {
   forgetRebuild,
@@ -95,15 +95,55 @@ test('a damaged lock holds up nobody, and is still a lock', async () => {
   await unlock();
 });
 
-test('what can not be renamed, as a mount point can not, is said together with what to do', async () => {
-  const denied = Object.assign(new Error('EBUSY: resource busy or locked'), { code: 'EBUSY' });
-  const rename = vi.spyOn(fs, 'renameSync').mockImplementation(() => {
-    throw denied;
+describe('a directory that can not be renamed, as a mount point can not', () => {
+  const renameReal = fs.renameSync;
+  /** Of the others, so many are done before the machine dies. */
+  let renamesLeft = Infinity;
+  beforeEach(() => {
+    renamesLeft = Infinity;
+    vi.spyOn(fs, 'renameSync').mockImplementation((from, to) => {
+      if (from === data) throw new Error('EBUSY: resource busy or locked');
+      // Files that are written whole are none of these.
+      if (!String(from).endsWith('.new') && (renamesLeft -= 1) < 0) throw new Error('EIO: the machine died');
+      renameReal(from, to);
+    });
+    for (const name of ['log', 'state']) fs.mkdirSync(path.join(data, name));
+    fs.writeFileSync(path.join(data, 'log', 'CURRENT'), 'what it says');
   });
-  try {
-    await expect(setAside(data, damaged)).rejects.toThrow(/EBUSY.*move what is in it to another place/);
-  } finally {
-    rename.mockRestore();
-  }
-  expect(fs.readFileSync(path.join(data, 'identity.json'), 'utf8')).toBe('old');
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  test('keeps what it held in a directory within it', async () => {
+    const { movedTo } = await setAside(data, damaged);
+    expect(movedTo).toBe(path.join(data, 'set-aside.damaged-2026-12-01T18-00-00.000Z'));
+    expect(fs.readFileSync(path.join(movedTo, 'identity.json'), 'utf8')).toBe('old');
+    expect(fs.readFileSync(path.join(movedTo, 'log', 'CURRENT'), 'utf8')).toBe('what it says');
+    expect(fs.readdirSync(data).toSorted()).toEqual(['lock', 'rebuilding.json', path.basename(movedTo)]);
+    expect(markedDoubt(data)).toBeUndefined();
+    expect(rebuildNote(data)?.movedTo).toBe(movedTo);
+  });
+
+  test('is in doubt until all of it is moved, wherever that ends', async () => {
+    for (renamesLeft = 0; ;) {
+      const some = renamesLeft;
+      const outcome = await setAside(data, { ...damaged, wallMs: when.wallMs + some, setAsideMax: 10 }).catch(
+        (error: unknown) => error as Error,
+      );
+      if (!(outcome instanceof Error)) break;
+      expect(outcome.message).toMatch(/EBUSY.*EIO.*move what is in it to another place, and start again/);
+      expect(markedDoubt(data)).toEqual(damaged.doubt);
+      renamesLeft = some + 1;
+    }
+    expect(markedDoubt(data)).toBeUndefined();
+    expect(fs.existsSync(path.join(data, 'identity.json'))).toBe(false);
+  });
+
+  test('counts what was set aside before, like any', async () => {
+    await setAside(data, when);
+    await setAside(data, damaged);
+    await expect(setAside(data, { ...when, wallMs: when.wallMs + 1 })).rejects.toThrow(
+      /2 were set aside before: look after the disk, then move set-aside\.damaged-.*, set-aside\.old-.* away/,
+    );
+  });
 });
