@@ -1,8 +1,9 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=64 --heap-growing-percent=100
 /**
  * The committed launcher behind `bin` and `npm start`. Plain JavaScript on Node alone, because it runs before anything is
  * built: checks the Node version, builds when the sources are newer than what was built from them, then becomes the
- * program in `dist/`. A published package has `dist/` and needs neither sources nor a compiler.
+ * program in `dist/`. A published package has `dist/` and needs neither sources nor a compiler. Why Node is given these flags is
+ * said where others give them (`nodeFlags`).
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';

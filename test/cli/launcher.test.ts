@@ -1,5 +1,7 @@
 /** The launcher builds once, and only when there is something to build. Run on a tiny project of its own. */
+import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -14,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { nodeFlags } from '../../src/testing/node-process.ts';
 import { launcher, run, type Finished } from './program.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -142,4 +145,11 @@ describe('the launcher', () => {
     });
     expect(existsSync(join(project, 'dist'))).toBe(false);
   });
+});
+
+it('started by itself, it gives Node the flags with which nodes run', () => {
+  chmodSync(join(project, 'src', 'flotilla.js'), 0o755);
+  source('main.ts', 'process.stdout.write(process.execArgv.join(" "));\n');
+  const { stdout, status } = spawnSync(join(project, 'src', 'flotilla.js'), { encoding: 'utf8' });
+  expect([status, stdout]).toEqual([0, nodeFlags.join(' ')]);
 });
