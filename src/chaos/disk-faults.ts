@@ -20,6 +20,7 @@ export const diskFaults = {
   'power cut': async (rig, random) => {
     const all = random.chance(0.5);
     const victims = all ? rig.nodes : (await rig.byLeading()).slice(0, 1);
+    const asideBefore = new Set(victims.flatMap((victim) => rig.setAside(victim)));
     return {
       words: victims.map(({ nodeId }) => nodeId).join(', '),
       lastsMs: random.magnitude(20, 500),
@@ -34,7 +35,12 @@ export const diskFaults = {
           disksOf(rig).set(nodeId, {});
         }
       },
-      end: () => rig.restart(victims),
+      end: async () => {
+        await rig.restart(victims);
+        // All that was ever promised had been synced: a node that finds something missing had promised too early.
+        const aside = victims.flatMap((victim) => rig.setAside(victim)).filter((name) => !asideBefore.has(name));
+        if (aside.length > 0) throw new Error(`a power cut left what could not be believed: ${aside.join(', ')}`);
+      },
     };
   },
   'slow disk': disk(async (rig, victim, random) => {

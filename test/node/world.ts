@@ -157,6 +157,7 @@ export class Nodes {
   replaceMachine(name: string): SimNode {
     const number = this.#nodes.indexOf(this.node(name));
     this.node(name).kill();
+    this.world.judge.emptied(name as NodeId);
     const machine = this.#machine(name as NodeId, number, true);
     this.#nodes[number] = machine;
     return machine;
