@@ -42,6 +42,13 @@ export function memberNodes({ nodes }: Pick<PartitionMap, 'nodes'>): readonly Ma
   return nodes.filter(({ standing }) => standing !== 'removed');
 }
 
+/** Partitions, the metadata group among them, that have fewer replicas than they should and could. */
+export function lackingReplicas(map: PartitionMap, replicationFactor: number): readonly PartitionId[] {
+  const holders = map.nodes.filter(({ standing }) => standing === 'up').length;
+  const due = Math.min(replicationFactor, holders);
+  return [map.metadata, ...map.partitions].flatMap(({ id, replicas }) => (replicas.length < due ? [id] : []));
+}
+
 /**
  * The map that a founding list leads to. The same for every founder and for good.
  * Throws a RangeError that says all that is wrong with the list.

@@ -9,7 +9,7 @@ import { Replica } from '../replica/replica.ts';
 import type { StateObserver, TransferStanding } from '../replica/options.ts';
 import type { LiveMap } from '../cluster/live-map.ts';
 import { metadataPartition } from '../cluster/metadata/records.ts';
-import { memberNodes } from '../cluster/partition-map.ts';
+import { lackingReplicas, memberNodes } from '../cluster/partition-map.ts';
 import type {
   LeaderRequest,
   LocalLeaderships,
@@ -395,18 +395,38 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
   #replicaDiffers(partition: PartitionId, reason: string): void {
     this.#options.logger.error({ partition, reason }, 'the replica here differs from a majority of its group');
     // Its records are sound one by one: which of them are wrong only the others know.
-    this.#failed(new StorageDamage(`partition ${partition}: ${reason}`, partition));
+    const error = new StorageDamage(`partition ${partition}: ${reason}`, partition);
+    if (!this.#putsInDoubt(partition, error.message)) this.#options.onFailure(error);
   }
 
   #failed(error: unknown): void {
     if (!this.#endsOne(error)) this.#options.onFailure(error);
   }
 
-  /** Damage of one group's records ends the replica here, where others go on without it. What a node is led by it can't do without. */
+  /**
+   * A damaged record is on a damaged disk, of which nobody knows what else it holds: while all others are whole, the whole directory is better given
+   * up. While they are not, that would leave groups without a majority which it does not concern: then it ends one replica.
+   */
   #endsOne(error: unknown): boolean {
-    if (!(error instanceof StorageDamage) || error.partition === undefined || this.#halted) return false;
+    if (!(error instanceof StorageDamage) || error.partition === undefined) return false;
     const { partition, message } = error;
     // Found once more.
+    if (this.#inDoubt.has(partition)) return true;
+    return !this.#areOthersWhole() && this.#putsInDoubt(partition, message);
+  }
+
+  #areOthersWhole(): boolean {
+    const { map, replicationFactor, transport } = this.#options;
+    return (
+      lackingReplicas(map, replicationFactor).length === 0 &&
+      map.nodes.every(({ standing }) => standing !== 'joining') &&
+      this.#peers.every((peer) => transport.connected(peer))
+    );
+  }
+
+  /** Where others go on without the replica. What a node is led by it can't do without. */
+  #putsInDoubt(partition: PartitionId, message: string): boolean {
+    if (this.#halted) return false;
     if (this.#inDoubt.has(partition)) return true;
     const replica = this.#hosted.replica(partition);
     if (replica === undefined || partition === metadataPartition || isAlone(replica)) return false;

@@ -1,6 +1,6 @@
 /** A node that came in anew because its disk could not be believed: until when something is missing, and what is said of it. */
 import type { LiveMap } from '../cluster/live-map.ts';
-import { metadataPartition } from '../cluster/metadata/records.ts';
+import { lackingReplicas } from '../cluster/partition-map.ts';
 import type { Logger } from '../logger.ts';
 import type { NodeId } from '../replica/ports.ts';
 
@@ -48,11 +48,6 @@ export class Rebuilding {
   }
 
   #lacking(): readonly number[] {
-    const { map, replicationFactor } = this.#options;
-    const holders = map.nodes.filter(({ standing }) => standing === 'up').length;
-    const due = Math.min(replicationFactor, holders);
-    return [metadataPartition, ...map.partitions.map(({ id }) => id)].filter(
-      (id) => (map.partition(id)?.replicas.length ?? 0) < due,
-    );
+    return lackingReplicas(this.#options.map, this.#options.replicationFactor);
   }
 }
