@@ -14,8 +14,6 @@ const exitCodes = { startFailed: 1, bug: 70, diskFailed: 74 } as const;
 
 /** Beyond handing over and draining, for what the disk still has to take. */
 const closeTimeoutMs = 5000;
-/** From being told that it is let in until a node has begun. */
-const admissionMs = 1000;
 
 ignoreBrokenPipes();
 await runCommandLine(process.argv.slice(2), runNode);
@@ -23,13 +21,8 @@ await runCommandLine(process.argv.slice(2), runNode);
 /** The process lives until it is asked to stop, or the node can't go on. */
 async function runNode({ config, notices }: NodeStart): Promise<void> {
   const nodePart = import('./node/node.ts');
-  let letIn: Promise<void> = Promise.resolve();
-  const ask = (addresses: readonly string[]): void => {
-    askToJoin({ config, addresses, onWaiting: (reason) => logger.info(reason) }).catch(async (error: unknown) => {
-      // Asked again as it was being let in, a member refuses the name as taken: by this node itself.
-      await within(admissionMs, letIn).catch(() => exitForFailedStart(error));
-    });
-  };
+  const ask = (addresses: readonly string[]): Promise<void> =>
+    askToJoin({ config, addresses, onWaiting: (reason) => logger.info(reason) });
   const startNode = async (joinAt: readonly string[] | undefined): Promise<RunningNode> =>
     (await nodePart).startNode({ config, logger, joinAt, askToJoin: ask });
   const { createLogger } = await import('./logger.ts');
@@ -54,8 +47,6 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
   let joinAt = config.bootstrap === undefined ? (config.join ?? []) : undefined;
   for (let isSaid = false; ;) {
     const starting = startNode(joinAt);
-    letIn = starting.then(() => undefined);
-    letIn.catch(() => undefined);
     // Loaded while the node reads its disk. A failed start is heard below.
     starting.catch(() => undefined);
     const { startHttp } = await import('./http/server.ts');

@@ -26,14 +26,14 @@ export interface JoinPhaseOptions {
   readonly startTransport: (binding: TransportBinding) => Promise<Pick<NodeTransport, 'close'>>;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** It listens: whoever knows a member may ask it to let this node in. */
-  readonly onListening: () => void;
+  /** It listens: whoever knows a member may ask it to let this node in. Rejects when the cluster refuses. */
+  readonly onListening: () => Promise<void>;
 }
 
 /** The answer is on its way before the connection goes. */
 const farewellMs = 20;
 
-/** Resolves once this node is a member, durably. Rejects when it can't listen, or its disk fails. */
+/** Resolves once this node is a member, durably. Rejects when it can't listen, is refused, or its disk fails. */
 export async function awaitAdmission(options: JoinPhaseOptions): Promise<void> {
   const { identity, startTransport, clock, onListening } = options;
   const { nodeId, incarnation, nonce } = identity.identity();
@@ -43,6 +43,7 @@ export async function awaitAdmission(options: JoinPhaseOptions): Promise<void> {
     admitted = resolve;
     failed = reject;
   });
+  const fail = (error: unknown): void => failed?.(error instanceof Error ? error : new Error(String(error)));
   let underWay: { readonly asked: string; readonly answer: Promise<AdmissionAnswer> } | undefined;
   const answer = (kind: string, payload: unknown): Promise<unknown> => {
     if (kind === 'join.state') return Promise.resolve(ownState(options));
@@ -60,7 +61,7 @@ export async function awaitAdmission(options: JoinPhaseOptions): Promise<void> {
           return answered;
         },
         (error: unknown) => {
-          failed?.(error instanceof Error ? error : new Error(String(error)));
+          fail(error);
           throw error;
         },
       ),
@@ -80,7 +81,8 @@ export async function awaitAdmission(options: JoinPhaseOptions): Promise<void> {
     verifyHello: () => undefined,
   });
   try {
-    onListening();
+    // Asked once more just as it is let in, a member refuses its name as taken: by then this node has said that it is in, and nothing fails.
+    onListening().catch(fail);
     await done;
     await new Promise<void>((resolve) => void clock.after(farewellMs, resolve));
   } finally {

@@ -23,8 +23,8 @@ export interface NodeOptions {
    * founders.
    */
   readonly joinAt: readonly string[] | undefined;
-  /** It listens, and waits to be let in by the cluster at these addresses. */
-  readonly askToJoin: (addresses: readonly string[]) => void;
+  /** It listens, and waits to be let in by the cluster at these addresses. Rejects when they never will. */
+  readonly askToJoin: (addresses: readonly string[]) => Promise<void>;
 }
 
 export interface RunningNode {
@@ -110,7 +110,7 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
     if (reason !== undefined) throw inDoubt({ kind: 'old copy', reason });
     if (joinAt !== undefined && identity.identity().formation.phase === 'unformed') {
       const { awaitAdmission } = await import('./join-phase.ts');
-      const onListening = (): void => askToJoin(joinAt);
+      const onListening = (): Promise<void> => askToJoin(joinAt);
       await awaitAdmission({ config, identity, storage, startTransport: listen, clock, logger, onListening });
     }
     const node = await composeNode({

@@ -6,6 +6,7 @@ import { leavesOut } from '../raft/membership.ts';
 import type { Message, ReplicaId } from '../raft/types.ts';
 import type { NodeId, PartitionId, Storage, Transport } from '../replica/ports.ts';
 import type { Replica } from '../replica/replica.ts';
+import { silentStatus } from './silent-status.ts';
 
 export interface RemovedReplicasOptions {
   readonly storage: Pick<Storage, 'dead' | 'destroyGroup'>;
@@ -14,20 +15,6 @@ export interface RemovedReplicasOptions {
   readonly endSnapshots: (partition: PartitionId) => Promise<void> | undefined;
   readonly logger: Logger;
 }
-
-/** What is left to say of a replica that was stopped. */
-const ended = {
-  role: 'follower',
-  state: 'stopped',
-  term: 0,
-  leader: undefined,
-  lastIndex: 0,
-  commitIndex: 0,
-  appliedIndex: 0,
-  keys: 0,
-  bytes: 0,
-  followers: [],
-} as const;
 
 export interface LeftOut {
   readonly partition: PartitionId;
@@ -70,7 +57,7 @@ export class RemovedReplicas {
    * that it was left out: so the node has to be a member until then, or nobody tells it.
    */
   statuses(nodeId: NodeId): ReplicaStatus[] {
-    return [...this.#leaving.keys()].map((partition) => ({ ...ended, partition, nodeId }));
+    return [...this.#leaving.keys()].map((partition) => silentStatus('stopped', partition, nodeId));
   }
 
   /**

@@ -9,6 +9,7 @@
  */
 import type { ReplicaStatus } from '../cluster/types.ts';
 import type { LiveMap } from '../cluster/live-map.ts';
+import { lackingReplicas } from '../cluster/partition-map.ts';
 import type { EncodedLeaveAnswer, LeaveRequest } from '../cluster/metadata/leaving-out.ts';
 import type { Logger } from '../logger.ts';
 import type { ReplicaId } from '../raft/types.ts';
@@ -16,6 +17,7 @@ import type { Clock, NodeId, PartitionId, ReplicaDoubt, ReplicaDoubts } from '..
 import { planted } from '../planted.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { LeftOut } from './removed-replicas.ts';
+import { silentStatus } from './silent-status.ts';
 
 export interface ReplicasInDoubtOptions {
   readonly nodeId: NodeId;
@@ -34,20 +36,6 @@ export interface ReplicasInDoubtOptions {
   readonly logger: Logger;
   readonly onFailure: (error: unknown) => void;
 }
-
-/** What is left to say of one that says nothing itself. */
-const silent = {
-  role: 'follower',
-  state: 'in_doubt',
-  term: 0,
-  leader: undefined,
-  lastIndex: 0,
-  commitIndex: 0,
-  appliedIndex: 0,
-  keys: 0,
-  bytes: 0,
-  followers: [],
-} as const;
 
 export class ReplicasInDoubt {
   readonly #options: ReplicasInDoubtOptions;
@@ -97,7 +85,10 @@ export class ReplicasInDoubt {
   }
 
   statuses(): ReplicaStatus[] {
-    return this.#silent().map(({ partition }) => ({ ...silent, partition, nodeId: this.#options.nodeId }));
+    const { nodeId, isDead } = this.#options;
+    // Who is dead by now, and is being destroyed, is told of as that.
+    const undead = this.#silent().filter(({ partition, replicaId }) => !isDead(partition, replicaId));
+    return undead.map(({ partition }) => silentStatus('in_doubt', partition, nodeId));
   }
 
   /** Why the node is not ready; undefined when nothing is missing. */
@@ -145,7 +136,7 @@ export class ReplicasInDoubt {
     this.#waiting.set(partition, 'its group goes on without it, and what it had stored goes');
     destroy({ partition, replicaId, configuration }, () => {
       if (this.#stopped) return;
-      doubts.put({ ...doubt, isGone: true });
+      this.#save(() => doubts.put({ ...doubt, isGone: true }));
       this.#look();
     });
   }
@@ -153,15 +144,23 @@ export class ReplicasInDoubt {
   /** The directory names a replica once it votes. */
   #look(): void {
     const { doubts, map, replicationFactor, logger } = this.#options;
-    if (this.#stopped) return;
-    const holders = map.nodes.filter(({ standing }) => standing === 'up').length;
+    if (this.#stopped || doubts.all().length === 0) return;
+    const lacking = lackingReplicas(map, replicationFactor);
     for (const { partition, replicaId, isGone, reason } of doubts.all()) {
-      const replicas = map.partition(partition)?.replicas ?? [];
-      const isWhole = replicas.length >= Math.min(replicationFactor, holders);
-      if (!isGone || !isWhole || replicas.some((replica) => replica.replicaId === replicaId)) continue;
-      doubts.forget(partition);
+      const isListed = map.partition(partition)?.replicas.some((replica) => replica.replicaId === replicaId) ?? false;
+      if (!isGone || isListed || lacking.includes(partition)) continue;
+      this.#save(() => doubts.forget(partition));
       this.#waiting.delete(partition);
       logger.info({ partition, reason }, 'the partition has all its replicas again');
+    }
+  }
+
+  /** Called from where nobody could say that the disk has failed. */
+  #save(change: () => void): void {
+    try {
+      change();
+    } catch (error) {
+      this.#options.onFailure(error);
     }
   }
 }

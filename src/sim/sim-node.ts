@@ -265,7 +265,7 @@ export class SimNode {
         ),
       );
     if (joins && isUnformed) {
-      const onListening = (): void => this.#note('waits to be let in');
+      const onListening = (): Promise<void> => Promise.resolve(this.#note('waits to be let in'));
       await awaitAdmission({ config, identity, storage, startTransport, clock, logger: silentLogger, onListening });
       if (ended()) return;
     }

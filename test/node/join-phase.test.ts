@@ -20,6 +20,23 @@ describe('while it waits', () => {
   });
 });
 
+describe('refused', () => {
+  test('while it waits, it waits no longer', async () => {
+    const world = await JoinWorld.start();
+    world.refuse(new Error('the name n4 is taken'));
+    await settle();
+    expect(world.ended).toEqual(['listening', 'closed', 'Error: the name n4 is taken']);
+  });
+
+  test('just after it was let in, as its name is taken, by itself, it is a member all the same', async () => {
+    const world = await JoinWorld.start();
+    expect(await world.admit()).toEqual({ type: 'admitted' });
+    world.refuse(new Error('the name n4 is taken'));
+    await world.clock.advance(1000);
+    expect(world.ended).toEqual(['listening', 'closed', 'member']);
+  });
+});
+
 describe('let in', () => {
   test('it has the cluster, the map, the dead and a new incarnation, and its connections end behind the answer', async () => {
     const world = await JoinWorld.start();

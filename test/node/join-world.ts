@@ -48,6 +48,11 @@ export class JoinWorld {
   /** From now on writes of the identity fail. */
   broken = false;
   identity!: SimIdentity;
+  /** The cluster never lets it in. */
+  refuse: (reason: Error) => void = () => undefined;
+  readonly #asking = new Promise<void>((_, reject) => {
+    this.refuse = reject;
+  });
   #binding: TransportBinding | undefined;
 
   readonly storage: MemoryStorage;
@@ -76,7 +81,10 @@ export class JoinWorld {
       },
       clock: world.clock,
       logger: silentLogger,
-      onListening: () => world.ended.push('listening'),
+      onListening: () => {
+        world.ended.push('listening');
+        return world.#asking;
+      },
     }).then(
       () => world.ended.push('member'),
       (error: unknown) => world.ended.push(String(error)),
