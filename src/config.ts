@@ -42,6 +42,7 @@ export interface Config {
   readonly storage: StorageConfig;
   readonly transport: TransportConfig;
   readonly limits: LimitsConfig;
+  readonly watch: WatchConfig;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
 
@@ -314,6 +315,30 @@ export interface LimitsConfig {
   readonly fastPath: boolean;
 }
 
+/** Who watches changes at this node. */
+export interface WatchConfig {
+  /** Watches that are open at one node; beyond it 429. */
+  readonly watchersMax: number;
+  /** A watcher is told so often that nothing is missing: with two times `confirmMs` for finding out, every five seconds at least. */
+  readonly bookmarkMs: number;
+  /** A partition's leader says within this time how far it is, and what it has is here within as much again. */
+  readonly confirmMs: number;
+  /** A watcher to whom that could not be said for so long is cut off: another node may know more. Longer than an election. */
+  readonly contactMs: number;
+  /** A node without a replica of a partition waits so long for changes of it at one that has, and asks again. */
+  readonly pollMs: number;
+  /** An answer to that takes so much longer at most. */
+  readonly pollReturnMs: number;
+  /** Nobody could be asked for changes: they are asked for again after so long. */
+  readonly retryMs: number;
+  /** Changes that are read at a time; one value comes whatever it takes. */
+  readonly pageBytesMax: number;
+  /** Told to one watcher and not taken by it: beyond it the watcher goes through the log at its own pace. */
+  readonly bufferBytesMax: number;
+  /** The same of all watchers of a node together. */
+  readonly buffersBytesMax: number;
+}
+
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
@@ -467,6 +492,18 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     formationRequestTimeoutMs: 1000,
     oldCopyWaitMs: 1000,
     fastPath: true,
+  },
+  watch: {
+    watchersMax: 10_000,
+    bookmarkMs: 2500,
+    confirmMs: 1000,
+    contactMs: 10_000,
+    pollMs: 5000,
+    pollReturnMs: 1000,
+    retryMs: 100,
+    pageBytesMax: 64 * KiB,
+    bufferBytesMax: 1 * MiB,
+    buffersBytesMax: 64 * MiB,
   },
   logLevel: 'info',
 };

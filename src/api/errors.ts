@@ -29,6 +29,8 @@ export const errorTable = {
   change_refused: kind(409, 'The cluster is not changed so', 'not_applied', false),
   /** The first request of its idempotency key is under way and did not come to its end in time. */
   request_in_progress: kind(409, 'The same request is still under way', 'unknown', true),
+  /** A watch can't go on from there: what came behind it is not all there any more. */
+  cursor_expired: kind(410, 'The cursor is too old', 'not_applied', false),
   precondition_failed: kind(412, 'The condition does not hold', 'not_applied', false),
   request_timeout: kind(408, 'The request did not arrive in time', 'not_applied', true),
   value_too_large: kind(413, 'The body is too large', 'not_applied', false),

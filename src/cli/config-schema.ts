@@ -243,6 +243,18 @@ export const configSchema: Section = section({
     oldCopyWaitMs: milliseconds(1, minuteMs),
     fastPath: boolean,
   }),
+  watch: section({
+    watchersMax: whole(0, 1_000_000),
+    bookmarkMs: milliseconds(10, minuteMs),
+    confirmMs: milliseconds(10, minuteMs),
+    contactMs: milliseconds(10, 10 * minuteMs),
+    pollMs: milliseconds(10, minuteMs),
+    pollReturnMs: milliseconds(1, minuteMs),
+    retryMs: milliseconds(1, minuteMs),
+    pageBytesMax: bytes(1 * KiB, 4 * MiB),
+    bufferBytesMax: bytes(1 * KiB, 1 * GiB),
+    buffersBytesMax: bytes(1 * KiB, 64 * GiB),
+  }),
   logLevel: oneOf('debug', 'info', 'warn', 'error'),
 });
 

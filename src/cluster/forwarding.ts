@@ -24,6 +24,7 @@ export function encodeForward({ request, hops, remainingMs }: ForwardedRequest):
     const { type, partition, range } = request;
     return { type, partition, range: { ...range, to: range.to ?? null }, hops, remainingMs };
   }
+  if (request.type === 'point') return { type: request.type, partition: request.partition, hops, remainingMs };
   const { type, key } = request;
   // How stale is too stale, its caller decides.
   if (type === 'stale') return { type, key, hops, remainingMs };
@@ -44,6 +45,10 @@ export function decodeForward(
   if (type === 'range') {
     const range = decodeRange(payload);
     return range === undefined ? undefined : { request: range, hops, remainingMs };
+  }
+  if (type === 'point') {
+    const { partition } = payload;
+    return isPartitionId(partition) ? { request: { type, partition }, hops, remainingMs } : undefined;
   }
   if (!isBytes(key) || key.length === 0) return undefined;
   if (type === 'stale') return { request: { type, key, stalenessMsMax: Infinity }, hops, remainingMs };
@@ -118,6 +123,8 @@ export function decodeOutcome(payload: unknown, asked: KvRequest['type']): KvOut
       return asked === 'stale' ? decodeStale(payload) : undefined;
     case 'values':
       return asked === 'range' ? decodeValues(payload) : undefined;
+    case 'point':
+      return asked === 'point' ? decodePoint(payload) : undefined;
     case 'done':
       return asked === 'write' ? decodeDone(payload) : undefined;
     case 'not_leader':
@@ -167,6 +174,14 @@ function decodeValues({ origin, page, logTime }: Fields): KvOutcome | undefined 
     values.push({ key, record: result.record });
   }
   return { type: 'values', origin: from, page: { values, moreAfter: moreAfter ?? undefined }, logTime };
+}
+
+function decodePoint({ origin, point }: Fields): KvOutcome | undefined {
+  const from = decodeOrigin(origin);
+  if (from === undefined || !isFields(point)) return undefined;
+  const { incarnation, index } = point;
+  if (!isCount(incarnation) || !isCount(index)) return undefined;
+  return { type: 'point', origin: from, point: { incarnation, index } };
 }
 
 function decodeDone({ origin, result, logTime, replayed }: Fields): KvOutcome | undefined {

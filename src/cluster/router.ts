@@ -56,7 +56,7 @@ export class Router {
   execute(request: KvRequest, options: RequestOptions): Promise<KvOutcome> {
     const partition = partitionFor(this.#ports.map, request);
     if (partition === undefined) {
-      const { partition: id } = request as Extract<KvRequest, { type: 'range' }>;
+      const { partition: id } = request as Extract<KvRequest, { type: 'range' | 'point' }>;
       return Promise.resolve({ type: 'no_leader', partition: id, detail: `there is no partition ${id}` });
     }
     if (request.type === 'stale') return this.#stale.read(request, partition, options);
@@ -164,6 +164,7 @@ export class Router {
     switch (outcome.type) {
       case 'value':
       case 'values':
+      case 'point':
       case 'done':
         this.#ports.hints.learn(id, outcome.origin);
         return outcome;
@@ -213,5 +214,7 @@ export class Router {
 
 /** Undefined only for a range of a partition that the map does not have. */
 function partitionFor(map: PartitionMap, request: KvRequest): PartitionDescriptor | undefined {
-  return request.type === 'range' ? map.partition(request.partition) : map.partitionOf(keyHash(request.key));
+  return request.type === 'range' || request.type === 'point'
+    ? map.partition(request.partition)
+    : map.partitionOf(keyHash(request.key));
 }

@@ -1,7 +1,9 @@
 /** The words of routing: partitions, and what a request comes to. */
 import type { CommandResult, KeyRange, RangePage, ValueRecord } from '../kv/types.ts';
+import type { ChangePoint } from '../replica/change-log.ts';
 import type { TransferStanding } from '../replica/options.ts';
 import type { LeaderHint, NodeId, PartitionId, ReplicaDescriptor } from '../replica/ports.ts';
+import type { WatchCall, WatchOutcome } from './watch/hub.ts';
 import type { Term } from '../raft/types.ts';
 
 /** A partition owns the hashes in [from, to], both included. All partitions together cover 0 to 2^32 - 1 without a gap. */
@@ -33,6 +35,8 @@ export type KvRequest =
   | { readonly type: 'stale'; readonly key: Uint8Array; readonly stalenessMsMax: number }
   /** Of one partition, whose part of the keys lies anywhere in their order. */
   | { readonly type: 'range'; readonly partition: PartitionId; readonly range: KeyRange }
+  /** How far the partition is: everything that was acknowledged before the question lies at or before the answer. */
+  | { readonly type: 'point'; readonly partition: PartitionId }
   | { readonly type: 'write'; readonly key: Uint8Array; readonly body: Buffer };
 
 /** What only a leader answers. */
@@ -76,6 +80,7 @@ export type KvOutcome =
       readonly page: RangePage;
       readonly logTime: number;
     }
+  | { readonly type: 'point'; readonly origin: Origin; readonly point: ChangePoint }
   | {
       readonly type: 'done';
       readonly origin: Origin;
@@ -316,6 +321,9 @@ export interface NodeFacade {
   changeCluster(change: ClusterChange, options: ChangeOptions): Promise<ClusterChangeOutcome>;
   /** Moves that are under way or wait. Answers by `deadlineAt`. */
   operations(deadlineAt: number): Promise<OperationsOutcome>;
+  watch(call: WatchCall): Promise<WatchOutcome>;
+  /** All watches at this node end, each with its cursor, and none begins: the node is about to stop. */
+  endWatches(): void;
   /** The metadata group, which is not among the partitions. */
   metadataStatus(): Promise<PartitionStatus>;
 }

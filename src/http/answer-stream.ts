@@ -11,6 +11,7 @@ export interface AnswerStreamOptions {
 export class AnswerStream {
   readonly #options: AnswerStreamOptions;
   #ended = false;
+  #draining: Promise<void> | undefined;
 
   constructor(options: AnswerStreamOptions) {
     this.#options = options;
@@ -28,6 +29,23 @@ export class AnswerStream {
     const { response } = this.#options;
     if (this.#ended || response.write(text)) return;
     await this.#drained();
+  }
+
+  /** Without waiting: how much of it is untaken, `queuedBytes` says. */
+  send(text: string): void {
+    const { response } = this.#options;
+    if (this.#ended || response.write(text) || this.#draining !== undefined) return;
+    this.#draining = this.#drained().then(() => (this.#draining = undefined));
+  }
+
+  /** Written and not taken by the reader. */
+  get queuedBytes(): number {
+    return this.#ended ? 0 : this.#options.response.writableLength;
+  }
+
+  /** Resolves once there is room for more, or nobody reads on. */
+  async drained(): Promise<void> {
+    await this.#draining;
   }
 
   end(text: string): void {

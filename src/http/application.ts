@@ -16,6 +16,7 @@ import { pageRoutes } from './routes/page.ts';
 import { simpleRoutes } from './routes/simple.ts';
 import { routePattern, variableOf, type Route } from './routes/route.ts';
 import { transactionRoute } from './routes/transaction.ts';
+import { watchRoute } from './routes/watch.ts';
 import { splitTarget } from './target.ts';
 
 /** All routes but those of single keys. */
@@ -29,6 +30,7 @@ export const routes: readonly Route[] = [
   transactionRoute,
   dashboardRoute,
   ...simpleRoutes,
+  watchRoute,
 ];
 
 export type Application = (exchange: Exchange) => void;

@@ -21,6 +21,8 @@ export interface ExchangeHost {
   draining(): boolean;
   newRequestId(): string;
   finished(exchange: Exchange): void;
+  /** It stays open, and is no work for the node: counted elsewhere from now on. */
+  detached(): void;
 }
 
 export class Exchange {
@@ -31,6 +33,7 @@ export class Exchange {
   readonly safe: boolean;
   /** Takes its turn on its connection; one refused on arrival never does. */
   entered = false;
+  detached = false;
   readonly #host: ExchangeHost;
   #awaitsContinue: boolean;
   #finished = false;
@@ -111,6 +114,13 @@ export class Exchange {
   breakOff(): void {
     this.connection.socket.destroy();
     this.#finish();
+  }
+
+  /** It no longer counts among the requests under way: it may stay open for days. */
+  detach(): void {
+    assert(!this.detached && !this.#finished, 'an exchange is detached once, while it is open');
+    this.detached = true;
+    this.#host.detached();
   }
 
   get answered(): boolean {

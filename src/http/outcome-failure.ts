@@ -35,6 +35,7 @@ export function outcomeFailure(outcome: KvOutcome, kind: 'read' | 'write', targe
     case 'value':
     case 'stale_value':
     case 'values':
+    case 'point':
     case 'done':
       assert(false, () => `a ${kind} came to ${outcome.type}, which answers something else`);
       break;

@@ -93,7 +93,7 @@ function byBytes(one: Buffer, other: Buffer): number {
   return Buffer.compare(one, other);
 }
 
-function parseBytes(
+export function parseBytes(
   values: ReadonlyMap<string, string>,
   name: string,
   keyBytesMax: number,

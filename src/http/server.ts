@@ -101,8 +101,12 @@ class Front implements ExchangeHost {
     return this.#requestIds.next();
   }
 
-  finished(exchange: Exchange): void {
+  detached(): void {
     this.#requests -= 1;
+  }
+
+  finished(exchange: Exchange): void {
+    if (!exchange.detached) this.#requests -= 1;
     const { connection } = exchange;
     if (exchange.entered) connection.leave();
   }
@@ -124,6 +128,8 @@ class Front implements ExchangeHost {
     // The listener alone: closing the HTTP server closes its idle connections, too.
     const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(this.server, () => resolve()));
     this.#retiring = true;
+    // They would last for as long as their clients like.
+    this.#context.node.endWatches();
     await this.#untilUnused();
     this.#draining = true;
     // Connections with a request under way are closed by its answer, which says so.

@@ -8,6 +8,7 @@
  */
 import { asBuffer } from '../bytes.ts';
 import { planted } from '../planted.ts';
+import { changesToKeep } from './changes.ts';
 import { decodeCommand } from './command.ts';
 import { conditionsHold, isVersion } from './conditions.ts';
 import { EntryEffects } from './entry-effects.ts';
@@ -62,6 +63,8 @@ export interface Applied {
   /** The result is that of an earlier command, whose repeat this one is. */
   readonly replayed: boolean;
   readonly events: readonly StateEvent[];
+  /** What has to be kept of them to tell them again from the entry; undefined when it did all that it says. */
+  readonly kept: Uint8Array | undefined;
   readonly state: MachineState;
 }
 
@@ -98,7 +101,8 @@ export function applyCommand(
   const context = { effects, revision, incarnation, logTime };
   const moved = stamp.rangeEpoch === range.epoch ? undefined : range.epoch;
   const { result, replayed } = once(context, dedup, () => run(context, command, moved));
-  return { result, replayed, ...effects.outcome(state, entry) };
+  const outcome = effects.outcome(state, entry);
+  return { result, replayed, kept: changesToKeep(command, outcome.events), ...outcome };
 }
 
 interface Context {

@@ -14,6 +14,8 @@ import { LiveMap } from '../cluster/live-map.ts';
 import { decodeMapChange } from '../cluster/metadata/records.ts';
 import { MetadataState } from '../cluster/metadata/state.ts';
 import { buildPartitionMap, memberNodes } from '../cluster/partition-map.ts';
+import { ChangeSource } from '../cluster/watch/change-source.ts';
+import { WatchHub } from '../cluster/watch/hub.ts';
 import { Router } from '../cluster/router.ts';
 import { collectStatus, type StatusReports } from '../cluster/status.ts';
 import type { NodeFacade } from '../cluster/types.ts';
@@ -176,6 +178,15 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
   };
   const ports = { nodeId, map, hints, replicas: host, transport: reachable, clock, limits: config.limits };
   const router = new Router(ports);
+  const changes = new ChangeSource({ ...ports, limits: config.watch, local: host });
+  const watches = new WatchHub({
+    map,
+    source: changes,
+    clock,
+    limits: config.watch,
+    point: (partition, deadlineAt) =>
+      router.execute({ type: 'point', partition }, { route: 'forward', hops: 0, deadlineAt }),
+  });
   const transfers = new LeaderTransfers(ports);
   const { statusTimeoutMs } = config.limits;
   const reports = (): Promise<StatusReports> =>
@@ -226,7 +237,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     limits: config.limits,
     onWaiting: (reason) => logger.info(`founding: ${reason}`),
   });
-  const peerRequests = new PeerRequests({ router, transfers, host, formation, metadata: metadataHost, disks });
+  const peerRequests = new PeerRequests({ router, transfers, host, formation, metadata: metadataHost, disks, changes });
   requests = peerRequests;
   connect();
   const { replicationFactor } = bootstrap;
@@ -244,6 +255,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     identity,
     clock,
     disks,
+    watches,
   });
   let halted = false;
   disks

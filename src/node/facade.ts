@@ -20,6 +20,7 @@ import type {
   RequestOptions,
   TransferOutcome,
 } from '../cluster/types.ts';
+import type { WatchCall, WatchHub, WatchOutcome } from '../cluster/watch/hub.ts';
 import type { DiskWatch } from './disk-watch.ts';
 import type { GroupHost } from './group-host.ts';
 import type { MetadataHost } from './metadata-host.ts';
@@ -37,6 +38,7 @@ export interface FacadeOptions {
   readonly identity: IdentityStore;
   readonly clock: Clock;
   readonly disks: Pick<DiskWatch, 'low'>;
+  readonly watches: WatchHub;
 }
 
 export class Facade implements NodeFacade {
@@ -115,6 +117,14 @@ export class Facade implements NodeFacade {
     return this.#options.metadata.control.operations(deadlineAt);
   }
 
+  watch(call: WatchCall): Promise<WatchOutcome> {
+    return this.#options.watches.watch(call);
+  }
+
+  endWatches(): void {
+    this.#options.watches.stop();
+  }
+
   async metadataStatus(): Promise<PartitionStatus> {
     return metadataStatus(this.#options.map, await this.#options.reports());
   }
@@ -127,6 +137,7 @@ export class Facade implements NodeFacade {
   /** From now on nothing new is begun. */
   shutDown(): void {
     this.leave();
+    this.endWatches();
     this.#shuttingDown = true;
   }
 

@@ -5,8 +5,10 @@ import type { Logger } from '../logger.ts';
 import { encodeConfiguration } from '../raft/configuration.ts';
 import type { Message, ReplicaId, Term } from '../raft/types.ts';
 import type { Clock, LeaderHint, NodeId, PartitionId, ReplicaDoubts, Storage, Transport } from '../replica/ports.ts';
+import type { ChangePoint, ChangesOutcome } from '../replica/change-log.ts';
 import { Replica } from '../replica/replica.ts';
 import type { StateObserver, TransferStanding } from '../replica/options.ts';
+import type { LocalChanges } from '../cluster/watch/change-source.ts';
 import type { LiveMap } from '../cluster/live-map.ts';
 import { metadataPartition } from '../cluster/metadata/records.ts';
 import { lackingReplicas, memberNodes } from '../cluster/partition-map.ts';
@@ -55,7 +57,7 @@ export interface GroupHostOptions {
   readonly metadata: StateObserver & { dropped(): void };
 }
 
-export class GroupHost implements LocalReplicas, LocalLeaderships {
+export class GroupHost implements LocalReplicas, LocalLeaderships, LocalChanges {
   readonly #options: GroupHostOptions;
   readonly #hosted: HostedReplicas;
   readonly #loop: DriveLoop;
@@ -278,6 +280,21 @@ export class GroupHost implements LocalReplicas, LocalLeaderships {
       this.#failed(error);
       return undefined;
     }
+  }
+
+  changes(partition: PartitionId, after: ChangePoint, bytesMax: number): ChangesOutcome | undefined {
+    if (this.#halted || !this.hosts(partition)) return undefined;
+    try {
+      return this.#hosted.replica(partition)?.changes.read(after, bytesMax);
+    } catch (error) {
+      // Read outside the drive loop: a damaged record, as there.
+      this.#failed(error);
+      return undefined;
+    }
+  }
+
+  onMore(partition: PartitionId, callback: () => void): () => void {
+    return this.#hosted.replica(partition)?.changes.onMore(callback) ?? (() => undefined);
   }
 
   execute(partition: PartitionId, request: LeaderRequest, deadlineAt: number): Promise<LocalOutcome> {

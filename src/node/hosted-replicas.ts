@@ -73,6 +73,10 @@ export class HostedReplicas implements LocalReplicas {
         return { type, origin: this.#origin(replica, outcome.term), record: outcome.record, logTime: outcome.logTime };
       case 'values':
         return { type, origin: this.#origin(replica, outcome.term), page: outcome.page, logTime: outcome.logTime };
+      case 'point': {
+        const { term, incarnation, index } = outcome;
+        return { type, origin: this.#origin(replica, term), point: { incarnation, index } };
+      }
       case 'result': {
         const { result, term, logTime, replayed } = outcome;
         // The range moved on before the command was applied: nothing was changed, and the newer map knows whom to ask.

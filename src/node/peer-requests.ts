@@ -4,6 +4,8 @@ import type { Formation } from '../cluster/formation.ts';
 import type { LeaderTransfers } from '../cluster/leader-transfer.ts';
 import type { Router } from '../cluster/router.ts';
 import { encodeStatus } from '../cluster/status.ts';
+import { changesRequest, encodeChanges } from '../cluster/watch/changes-messages.ts';
+import type { ChangeSource } from '../cluster/watch/change-source.ts';
 import { refuseTransfer } from '../cluster/transfer-messages.ts';
 import type { Lane, NodeId } from '../replica/ports.ts';
 import { refusedDigest } from '../replica/digest-messages.ts';
@@ -19,6 +21,7 @@ export interface PeerRequestsOptions {
   readonly metadata: MetadataHost;
   readonly formation: Formation;
   readonly disks: Pick<DiskWatch, 'heard'>;
+  readonly changes: Pick<ChangeSource, 'handle'>;
 }
 
 export class PeerRequests {
@@ -52,7 +55,7 @@ export class PeerRequests {
   }
 
   #answer(from: NodeId, kind: string, payload: unknown, lane: Lane): Promise<unknown> {
-    const { router, transfers, host, formation, metadata, disks } = this.#options;
+    const { router, transfers, host, formation, metadata, disks, changes } = this.#options;
     const refusal = this.#closing ? refusalOf(kind, payload) : undefined;
     if (refusal !== undefined) return Promise.resolve(refusal);
     if (isOfSnapshots(kind)) return host.handleSnapshot(from, kind, payload);
@@ -74,6 +77,8 @@ export class PeerRequests {
         return host.handleDigest(from, kind, payload);
       case 'status':
         return Promise.resolve(encodeStatus(host.statuses()));
+      case changesRequest:
+        return changes.handle(payload);
       case diskRequest:
         return disks.heard(from, payload);
       case 'formation.state':
@@ -96,6 +101,8 @@ function refusalOf(kind: string, payload: unknown): unknown {
       return encodeOutcome({ type: 'shutting_down' });
     case 'transfer':
       return refuseTransfer(payload);
+    case changesRequest:
+      return encodeChanges({ type: 'not_here' });
     case 'digest.begin':
       return refusedDigest('the node stops');
     default:

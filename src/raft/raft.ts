@@ -196,6 +196,16 @@ export class Raft implements RaftCore {
     return this.#member.configurations.newestCommitted;
   }
 
+  /** Where the log begins; 1 at first. */
+  get firstIndex(): LogIndex {
+    return this.#member.log.firstIndex;
+  }
+
+  /** Entries of the log, those that are in memory without reading: at least one, then up to about `bytesMax`. See `LogReader.entries`. */
+  entries(from: LogIndex, to: LogIndex, bytesMax: number): readonly Entry[] {
+    return this.#member.log.entries(from, to, bytesMax);
+  }
+
   get quiesced(): boolean {
     return this.#member.quiesced;
   }

@@ -1,6 +1,7 @@
 /** What a replica is made of, and what comes of what it is asked. */
 import type { CommandResult, RangePage, StateWrite, ValueRecord } from '../kv/types.ts';
 import type { LogIndex, RaftLimits, ReplicaId, Term } from '../raft/types.ts';
+import type { ChangePoint } from './change-log.ts';
 import type { CompactionLimits } from './compaction.ts';
 import type { SweepLimits } from './sweeper.ts';
 import type { Clock, LeaderHint, NodeId, PartitionId, ReplicaDescriptor, Storage, Transport } from './ports.ts';
@@ -67,7 +68,7 @@ export interface SnapshotDue {
   readonly term: Term;
 }
 
-/** What came of a request on this replica. All but `unknown`, `in_progress` and the three answers mean: certainly not applied. */
+/** What came of a request on this replica. All but `unknown`, `in_progress` and the four answers mean: certainly not applied. */
 export type ReplicaOutcome =
   | {
       readonly type: 'value';
@@ -82,6 +83,7 @@ export type ReplicaOutcome =
       readonly page: RangePage;
       readonly logTime: number;
     }
+  | ({ readonly type: 'point'; readonly term: number } & ChangePoint)
   | {
       readonly type: 'result';
       readonly term: number;

@@ -76,9 +76,12 @@ export class PendingProposals<Outcome> {
   }
 }
 
-/** What is read: a key, or a range of them. */
+/** What is read. */
 export type ReadQuery =
-  { readonly type: 'key'; readonly key: Uint8Array } | { readonly type: 'range'; readonly range: KeyRange };
+  | { readonly type: 'key'; readonly key: Uint8Array }
+  | { readonly type: 'range'; readonly range: KeyRange }
+  /** How far the partition is. */
+  | { readonly type: 'point' };
 
 export interface WaitingRead<Outcome> extends Waiting<Outcome> {
   readonly query: ReadQuery;

@@ -239,13 +239,19 @@ export interface Storage {
   values(partition: PartitionId, range: ValueRange): Promise<ValuePage>;
   /** Results that are kept for repeats by the time at which they were, likewise. */
   rememberedResults(partition: PartitionId, range: TimeRange): Promise<readonly RememberedAt[]>;
-  /** Applied changes; until they are durable they are read from memory. `configuration`: a configuration entry was applied. */
+  /**
+   * Applied changes; until they are durable they are read from memory. `configuration`: a configuration entry was applied. `kept`: what is to
+   * be kept of the entry, for as long as the log has it, for those who want to hear again what it changed.
+   */
   stageState(
     partition: PartitionId,
     writes: readonly StateWrite[],
     machineState: MachineState,
     configuration?: StoredConfiguration,
+    kept?: Uint8Array,
   ): void;
+  /** What was kept of an applied entry that the log has; undefined when nothing was. Throws a StorageDamage. */
+  keptChanges(partition: PartitionId, index: LogIndex): Uint8Array | undefined;
   /** The applied index up to which this partition's state is durable: the log may be compacted up to it and no further. */
   durableAppliedIndex(partition: PartitionId): LogIndex;
   openSnapshot(partition: PartitionId): StateSnapshot;

@@ -14,6 +14,7 @@ import {
   type ValueRecord,
   type Version,
 } from '../kv/types.ts';
+import type { ChangePoint } from './change-log.ts';
 import type { ReplicaLimits, ReplicaOutcome } from './options.ts';
 import type { WaitingRead } from './pending.ts';
 import type { Clock, PartitionId, Storage } from './ports.ts';
@@ -30,6 +31,8 @@ export interface ReadAnswersOptions {
   readonly limits: Pick<ReplicaLimits, 'rangeReadsMax' | 'sweepItemsMax'>;
   /** The current one. */
   readonly term: () => number;
+  /** Up to where everything is applied here. */
+  readonly point: () => ChangePoint;
   readonly propose: (body: Buffer, deadlineAt: number, answer: Answer) => void;
 }
 
@@ -46,6 +49,10 @@ export class ReadAnswers {
   answer(read: WaitingRead<ReplicaOutcome>): void {
     const { query } = read;
     if (query.type === 'key') return this.#answerKey(query.key, read);
+    if (query.type === 'point') {
+      const { term, point } = this.#options;
+      return read.answer({ type: 'point', term: term(), ...point() });
+    }
     const { rangeReadsMax } = this.#options.limits;
     if (this.#rangeReads >= rangeReadsMax) {
       const detail = `${rangeReadsMax} ranges of this partition are being read already`;

@@ -30,6 +30,7 @@ import { grows } from '../kv/grows.ts';
 import { isDue, type MachineState, type StateReader } from '../kv/types.ts';
 import { assert, unreachable } from '../assert.ts';
 import { planted } from '../planted.ts';
+import { ChangeLog, type ChangePoint } from './change-log.ts';
 import { compactionPoint } from './compaction.ts';
 import { Freshness } from './freshness.ts';
 import { EarlyCampaign } from './early-campaign.ts';
@@ -100,6 +101,10 @@ export class Replica {
   readonly #named: NamedRequests;
   readonly #answers: ReadAnswers;
   readonly #freshness: Freshness;
+  /** What its entries changed, for watchers. */
+  readonly changes: ChangeLog;
+  /** Something was applied, or the state was replaced, since watchers were last told. */
+  #advanced = false;
 
   constructor(options: ReplicaOptions) {
     const { partition, storage, self, members, clock } = options;
@@ -152,7 +157,15 @@ export class Replica {
       now: () => this.#logClock.now(),
       limits: options.limits,
       term: () => this.#leadership.term,
+      point: () => this.#point(),
       propose: (body, deadlineAt, answer) => this.propose(body, deadlineAt, answer),
+    });
+    this.changes = new ChangeLog({
+      partition,
+      entries: (from, to, bytesMax) => this.#raft.entries(from, to, bytesMax),
+      firstIndex: () => this.#raft.firstIndex,
+      now: () => this.#point(),
+      storage,
     });
     this.#leadership = { role: 'follower', term: recovered.hardState.currentTerm, leader: noReplica };
   }
@@ -410,6 +423,10 @@ export class Replica {
       this.#settleReads(ready.reads, ready.readsRefused);
     }
     this.#answerReads();
+    if (this.#advanced) {
+      this.#advanced = false;
+      this.changes.wake();
+    }
     // Only when it has said all: to whom it hands over, and who was left out with it.
     if (this.#raft.removed && !this.#removed && !this.#raft.hasReady()) {
       this.#removed = true;
@@ -420,6 +437,7 @@ export class Replica {
   /** It does nothing any more. Whoever waits learns what is true now; of writes whose end nobody knows, `why`. */
   stop(why = 'The node stopped before the write was known to be committed.'): void {
     this.#stopped = true;
+    this.changes.wake();
     for (const { done } of this.#installs.splice(0)) done('stopped');
     this.#earlyCampaign.cancel();
     this.#sweeper.stop();
@@ -584,6 +602,7 @@ export class Replica {
   #install({ request, machineState, done }: Installing): void {
     if (this.#raft.installSnapshot(request) === 'not_needed') return done('not_needed');
     this.#machineState = machineState;
+    this.#advanced = true;
     this.#logClock.applied(timeOf(machineState));
     this.#sweeper.installed();
     this.#onInstalled = () => {
@@ -636,12 +655,13 @@ export class Replica {
     writes: Parameters<Storage['stageState']>[1],
     state: MachineState,
     entry: Entry,
-    applied: Pick<Applied, 'result' | 'replayed'> | undefined,
+    applied: Pick<Applied, 'result' | 'replayed' | 'kept'> | undefined,
     configuration?: StoredConfiguration,
   ): void {
     assert(entry.index === this.#machineState.appliedIndex + 1, 'entries are applied one after the other, each once');
     this.#machineState = state;
-    this.#options.storage.stageState(this.#options.partition, writes, state, configuration);
+    this.#options.storage.stageState(this.#options.partition, writes, state, configuration, applied?.kept);
+    this.#advanced = true;
     this.#sweeper.applied(writes);
     this.#options.observer?.applied(writes);
     const settled = this.#pending.settle(entry.index, entry.term);
@@ -660,6 +680,10 @@ export class Replica {
   /** ReadIndex, last step: leadership was confirmed after the read came, and everything committed before it is applied. */
   #answerReads(): void {
     for (const read of this.#reads.takeAnswerable(this.#machineState.appliedIndex)) this.#answers.answer(read);
+  }
+
+  #point(): ChangePoint {
+    return { incarnation: this.#raft.configuration.configuration.incarnation, index: this.#machineState.appliedIndex };
   }
 
   #membersOn(nodeId: NodeId): readonly ReplicaId[] {

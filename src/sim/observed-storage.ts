@@ -101,12 +101,13 @@ export function observedStorage(
         onDurable();
       });
     },
-    stageState: (partition, writes, machineState, configuration) => {
+    stageState: (partition, writes, machineState, configuration, kept) => {
       judge.staged(keyOf(partition), writes, machineState, configuration);
       if (partition === metadataPartition)
         for (const write of writes) judgeRecord(judge, write, machineState.appliedIndex);
-      storage.stageState(partition, writes, machineState, configuration);
+      storage.stageState(partition, writes, machineState, configuration, kept);
     },
+    keptChanges: (partition, index) => storage.keptChanges(partition, index),
     durableAppliedIndex: (partition) => storage.durableAppliedIndex(partition),
     openSnapshot: (partition) => storage.openSnapshot(partition),
     trapState: (partition, index) => {

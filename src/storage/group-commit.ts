@@ -188,6 +188,10 @@ export class GroupCommit implements OfflineStorage {
     return this.#group(partition).state;
   }
 
+  keptChanges(partition: PartitionId, index: LogIndex): Uint8Array | undefined {
+    return this.#group(partition).state.kept(index);
+  }
+
   dueKeys(partition: PartitionId, range: TimeRange): Promise<readonly DueKey[]> {
     return this.#reading(this.#group(partition).state.dueKeys(range));
   }
@@ -231,12 +235,14 @@ export class GroupCommit implements OfflineStorage {
     writes: readonly StateWrite[],
     machineState: MachineState,
     configuration?: StoredConfiguration,
+    kept?: Uint8Array,
   ): void {
     if (this.#failed || this.#closing) return;
     const group = this.#group(partition);
     const ordinal = this.#nextOrdinal();
-    const change = group.state.stage(ordinal, writes, machineState, configuration);
-    this.#state.push(group.state, change, stagedBytes(writes, configuration));
+    const besides = { configuration, kept, logStart: group.log.firstIndex() };
+    const change = group.state.stage(ordinal, writes, machineState, besides);
+    this.#state.push(group.state, change, stagedBytes(writes, besides));
     this.#traps.staged(partition, machineState.appliedIndex, ordinal);
   }
 

@@ -16,6 +16,7 @@ import type { PartitionId, StoredConfiguration, TimeRange, ValuePage, ValueRange
 import { StorageDamage } from './damage.ts';
 import type { Database, DatabaseBatch } from './database.ts';
 import { groupKey, RecordKind, Space, spaceKey, timedKey, valueKey, type Area } from './keys.ts';
+import { KeptChanges } from './kept-changes.ts';
 import { HeaderCache, type HeaderCacheBudget } from './header-cache.ts';
 import { recordOverheadBytes } from './records.ts';
 import type { StoredGroup } from './recovery.ts';
@@ -48,6 +49,20 @@ export interface StagedChange {
   readonly configuration: StoredConfiguration | undefined;
   /** Of the one in force after it. */
   readonly configurationIndex: LogIndex | undefined;
+  /** What is kept of its entry for watchers. */
+  readonly kept: Uint8Array | undefined;
+  /** Where the log began when it was staged: what is kept of older entries goes with it. */
+  readonly logStart: LogIndex;
+}
+
+/** What comes with an applied entry besides its writes. */
+export interface StagedBesides {
+  /** Set when the entry brings a configuration. */
+  readonly configuration: StoredConfiguration | undefined;
+  /** What is kept of it for watchers. */
+  readonly kept: Uint8Array | undefined;
+  /** Where the log begins now. */
+  readonly logStart: LogIndex;
 }
 
 interface Overlaid<T> {
@@ -66,6 +81,7 @@ export class GroupState implements StateReader {
   readonly #overlay = new Map<string, Overlaid<ValueRecord>>();
   readonly #rememberedOverlay = new Map<string, Overlaid<RememberedResult>>();
   readonly #budget: HeaderCacheBudget;
+  readonly #kept: KeptChanges;
   #cache: HeaderCache;
   #area: Area;
   #configurationIndex: LogIndex | undefined;
@@ -80,6 +96,7 @@ export class GroupState implements StateReader {
     this.#database = database;
     this.#partition = recovered.partition;
     this.#budget = budget;
+    this.#kept = new KeptChanges(database, recovered.partition, recovered.kept);
     this.#cache = new HeaderCache(budget);
     this.#area = recovered.area;
     this.#configurationIndex = recovered.configuration?.index;
@@ -144,6 +161,11 @@ export class GroupState implements StateReader {
     const header = headerOf(staged === undefined ? this.#stored(key) : staged.record);
     this.#cache.put(name, header);
     return header;
+  }
+
+  /** Of an applied entry that the log still has: see `KeptChanges.get`. */
+  kept(index: LogIndex): Uint8Array | undefined {
+    return this.#kept.get(index);
   }
 
   remembered(name: RequestName): RememberedResult | undefined {
@@ -217,7 +239,7 @@ export class GroupState implements StateReader {
     ordinal: number,
     writes: readonly StateWrite[],
     machineState: MachineState,
-    configuration: StoredConfiguration | undefined,
+    { configuration, kept, logStart }: StagedBesides,
   ): StagedChange {
     const overlayKeys: string[] = [];
     for (const write of writes) {
@@ -239,8 +261,9 @@ export class GroupState implements StateReader {
     this.#newestState = machineState;
     this.#founded = true;
     if (configuration !== undefined) this.#configurationIndex = configuration.index;
-    const configurationIndex = this.#configurationIndex;
-    return { ordinal, writes, overlayKeys, machineState, area: this.#area, configuration, configurationIndex };
+    if (kept !== undefined) this.#kept.stage(machineState.appliedIndex as LogIndex, kept);
+    const [area, configurationIndex] = [this.#area, this.#configurationIndex];
+    return { ordinal, writes, overlayKeys, machineState, area, configuration, configurationIndex, kept, logStart };
   }
 
   /**
@@ -265,6 +288,11 @@ export class GroupState implements StateReader {
     scratch: Scratch,
   ): number {
     const head = { machineState, area, configurationIndex: configuration?.index };
+    // Nothing of the log before it is left; with an empty state in its place the replica is no more.
+    this.#kept.encodeForgotten(
+      (machineState.appliedIndex === 0 ? Infinity : machineState.appliedIndex + 1) as LogIndex,
+      batch,
+    );
     const bytes = putRecord(batch, encodeMachineState(scratch, this.#partition, head));
     if (configuration !== undefined) {
       return bytes + putRecord(batch, encodeConfigurationRecord(scratch, this.#partition, configuration));
@@ -304,11 +332,14 @@ export class GroupState implements StateReader {
         bytes += this.#encodeValueWrite(write, { area: change.area, isOverwritten }, batch, scratch);
       }
     }
-    const { area, configuration, configurationIndex } = change;
+    const { area, configuration, configurationIndex, kept, logStart } = change;
+    if (kept !== undefined)
+      bytes += this.#kept.encode(change.machineState.appliedIndex as LogIndex, kept, batch, scratch);
     if (configuration !== undefined) {
       bytes += putRecord(batch, encodeConfigurationRecord(scratch, this.#partition, configuration));
     }
     if (overwritten(this.#newestOrdinal)) return bytes;
+    this.#kept.encodeForgotten(logStart, batch);
     const machineState = planted('applied-index-apart') ? this.#newestState : change.machineState;
     return (
       bytes + putRecord(batch, encodeMachineState(scratch, this.#partition, { machineState, area, configurationIndex }))
@@ -366,6 +397,7 @@ export class GroupState implements StateReader {
       if (overlay.get(name)?.ordinal === change.ordinal) overlay.delete(name);
     }
     this.#durableAppliedIndex = change.machineState.appliedIndex as LogIndex;
+    if (change.kept !== undefined) this.#kept.durable(this.#durableAppliedIndex);
     if (this.#pendingOrdinal === change.ordinal) this.#pendingOrdinal = undefined;
   }
 }
@@ -377,8 +409,11 @@ function headerOf(record: ValueRecord | undefined): RecordHeader | undefined {
 }
 
 /** Bytes that a change takes in a batch, at most. */
-export function stagedBytes(writes: readonly StateWrite[], configuration: StoredConfiguration | undefined): number {
-  let bytes = 3 * recordOverheadBytes + (configuration?.body.length ?? 0);
+export function stagedBytes(
+  writes: readonly StateWrite[],
+  { configuration, kept }: Pick<StagedBesides, 'configuration' | 'kept'>,
+): number {
+  let bytes = 4 * recordOverheadBytes + (configuration?.body.length ?? 0) + (kept?.length ?? 0);
   for (const write of writes) bytes += writeBytes(write);
   return bytes;
 }

@@ -22,6 +22,7 @@ export const RecordKind = {
   unswept: 9,
   area1: 10,
   replica: 12,
+  keptChanges: 13,
 } as const;
 export type RecordKind = (typeof RecordKind)[keyof typeof RecordKind];
 

@@ -93,8 +93,9 @@ async function open(options: MemoryStorageOptions, disk: Disk): Promise<MemorySt
     values: (partition, range) => storage.values(partition, range),
     rememberedResults: (partition, range) => storage.rememberedResults(partition, range),
     appendLog: (write, onDurable) => storage.appendLog(write, onDurable),
-    stageState: (partition, writes, machineState, configuration) =>
-      storage.stageState(partition, writes, machineState, configuration),
+    stageState: (partition, writes, machineState, configuration, kept) =>
+      storage.stageState(partition, writes, machineState, configuration, kept),
+    keptChanges: (partition, index) => storage.keptChanges(partition, index),
     durableAppliedIndex: (partition) => storage.durableAppliedIndex(partition),
     openSnapshot: (partition) => storage.openSnapshot(partition),
     trapState: (partition, index) => storage.trapState(partition, index),

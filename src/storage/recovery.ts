@@ -8,6 +8,7 @@ import type { Database, DatabaseReader, Databases } from './database.ts';
 import { allOrNone } from './all-or-none.ts';
 import { nobodyDead } from './destruction.ts';
 import type { ChainPosition } from './group-log.ts';
+import { recoverKept } from './kept-changes.ts';
 import { groupKey, kindOfKey, nodePartition, partitionOfKey, RecordKind, type Area } from './keys.ts';
 import { checkedOfEach, recoverLogEnd, storedLogBytes, type CheckedAtLeast } from './log-recovery.ts';
 import {
@@ -42,6 +43,8 @@ export interface StoredGroup extends RecoveredGroup {
   readonly rollForward: StagedSnapshot | undefined;
   /** From where on the area that is not live may hold something. */
   readonly unswept: Buffer | undefined;
+  /** Indexes of entries of which something is kept for watchers. */
+  readonly kept: readonly LogIndex[];
   readonly dead: DeadReplicas;
   /** Set when there is no log behind it any more, and something is left to be destroyed. */
   readonly tombstone: DeadRecord | undefined;
@@ -61,6 +64,7 @@ export function emptyGroup(partition: PartitionId): StoredGroup {
     durableAppliedIndex: 0 as LogIndex,
     rollForward: undefined,
     unswept: undefined,
+    kept: [],
     dead: nobodyDead,
     tombstone: undefined,
     start: { firstIndex: 1 as LogIndex, previousTerm: 0 as Term, previousChecksum: 0 },
@@ -157,6 +161,8 @@ async function recoverDead({ state }: Databases, partition: PartitionId, tombsto
     area,
     stateFounded,
     unswept,
+    // Whatever there is: nobody knows any more where its log began.
+    kept: machineState.appliedIndex > 0 ? await recoverKept(state, partition, 1 as LogIndex) : [],
   };
 }
 
@@ -191,6 +197,7 @@ async function recoverLiving(
     durableAppliedIndex: durable.machineState.appliedIndex as LogIndex,
     rollForward,
     unswept: optional(state, partition, RecordKind.unswept, decodeUnswept),
+    kept: await recoverKept(state, partition, start.firstIndex),
     dead,
     tombstone: undefined,
   };

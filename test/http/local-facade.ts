@@ -20,6 +20,8 @@ import type {
   TransferOutcome,
 } from '../../src/cluster/types.ts';
 import { asBuffer } from '../../src/bytes.ts';
+import type { WatchCall, WatchOutcome } from '../../src/cluster/watch/hub.ts';
+import type { WatchSink } from '../../src/cluster/watch/watcher.ts';
 import { decodeCommand } from '../../src/kv/command.ts';
 import type { KeyRange, RangePage } from '../../src/kv/types.ts';
 import type { NodeId, PartitionId } from '../../src/replica/ports.ts';
@@ -89,6 +91,22 @@ export class LocalFacade implements NodeFacade {
     const answer = this.#answers.shift();
     const store = (): KvOutcome => this.#apply(request);
     return answer === undefined ? store() : answer(request, store);
+  }
+
+  /** What comes of watches. */
+  watchOutcome: (call: WatchCall) => WatchOutcome = (call) => {
+    this.watches.push({ call, sink: call.begin() });
+    return { type: 'watching', close: () => (this.watchesClosed += 1) };
+  };
+  readonly watches: { readonly call: WatchCall; readonly sink: WatchSink }[] = [];
+  watchesClosed = 0;
+
+  watch(call: WatchCall): Promise<WatchOutcome> {
+    return Promise.resolve(this.watchOutcome(call));
+  }
+
+  endWatches(): void {
+    for (const { sink } of this.watches) sink.end({ type: 'shutting_down' });
   }
 
   /** Where keys lie, as far as the front asks. */
@@ -188,6 +206,7 @@ export class LocalFacade implements NodeFacade {
     if (request.type === 'range') {
       return { type: 'values', origin: localOrigin, page: this.#page(request.range), logTime };
     }
+    if (request.type === 'point') return { type: 'point', origin: localOrigin, point: { incarnation: 1, index: 1 } };
     const { command, dedup } = decodeCommand(request.body);
     const { result, replayed } = this.#partition.apply(command, dedup === undefined ? { logTime } : { logTime, dedup });
     if (result.type === 'wrong_epoch') throw new Error('there is one epoch');

@@ -1,8 +1,6 @@
 /** Many keys by their order: a page, or all of them as lines; and the removal of a prefix. */
-import { isUtf8 } from 'node:buffer';
 import { formatETag } from '../../api/etag.ts';
 import { problem } from '../../api/errors.ts';
-import { asBuffer } from '../../bytes.ts';
 import type { KvRequest, KvOutcome } from '../../cluster/types.ts';
 import type { Exchange } from '../exchange.ts';
 import type { FrontContext } from '../front-context.ts';
@@ -11,6 +9,7 @@ import { deletePrefix } from '../prefix-delete.ts';
 import { scan, ScanFailure, type ScanItem, type ScanPorts } from '../../cluster/scan.ts';
 import { parseScan, type ScanCall } from '../scan-query.ts';
 import { splitTarget } from '../target.ts';
+import { asText } from '../utf8.ts';
 import type { Route } from './route.ts';
 
 export const keysRoute: Route = {
@@ -112,14 +111,6 @@ function portsOf({ node, config }: FrontContext, deadlineAt: () => number): Scan
       return node.execute(request, { route: 'forward', hops: 0, deadlineAt: deadlineAt() });
     },
   };
-}
-
-/** UTF-8 where it is that. */
-function asText(bytes: Uint8Array): { readonly text: string | undefined; readonly base64: string | undefined } {
-  const buffer = asBuffer(bytes);
-  return isUtf8(buffer)
-    ? { text: buffer.toString(), base64: undefined }
-    : { text: undefined, base64: buffer.toString('base64') };
 }
 
 /** Always with the same properties, as far as V8 is concerned: what is undefined does not come into the JSON. */
