@@ -4,6 +4,7 @@ import type { StorageConfig } from '../../src/config.ts';
 import type { LogIndex, ReplicaId } from '../../src/raft/types.ts';
 import type { PartitionId, Storage } from '../../src/replica/ports.ts';
 import { digestContract } from './digest-contract.ts';
+import { keptContract } from './kept-contract.ts';
 import { snapshotContract } from './snapshot-contract.ts';
 import {
   append,
@@ -338,6 +339,7 @@ export function storageContract(name: string, makeHarness: () => StorageHarness)
       );
     });
   });
+  keptContract(name, makeHarness);
   snapshotContract(name, makeHarness);
   digestContract(name, makeHarness);
 }
