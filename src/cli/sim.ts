@@ -205,10 +205,10 @@ function printViolation(
 
 function happenedList(happened: Happened): string {
   const { installs, compactions, transfers, silences, memberChanges, destructions, returns, emptied } = happened;
-  const { digests, rotten, lowDisks } = happened;
+  const { digests, rotten, lowDisks, changesTold } = happened;
   const groups = `${compactions} logs cut at the front, ${installs} replaced by a snapshot`;
   const members = `${memberChanges} changes of members, ${destructions} destroyed, ${returns} back on their node, ${emptied} nodes emptied, ${lowDisks} disks low`;
-  return `groups: ${groups}, ${members}, ${transfers} hand-overs, ${silences} silences, ${digests} states summed up, ${rotten} rotten values`;
+  return `groups: ${groups}, ${members}, ${transfers} hand-overs, ${silences} silences, ${digests} states summed up, ${rotten} rotten values, ${changesTold} changes told to watchers`;
 }
 
 function faultList(faults: ReadonlyMap<FaultKind, number>): string {

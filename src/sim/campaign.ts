@@ -120,6 +120,7 @@ class Tally implements Campaign {
     digests: 0,
     rotten: 0,
     lowDisks: 0,
+    changesTold: 0,
   };
   starts = 0;
   inDoubt = 0;
@@ -172,5 +173,6 @@ function added(one: Happened, other: Happened): Happened {
     digests: one.digests + other.digests,
     rotten: one.rotten + other.rotten,
     lowDisks: one.lowDisks + other.lowDisks,
+    changesTold: one.changesTold + other.changesTold,
   };
 }

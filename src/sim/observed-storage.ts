@@ -38,7 +38,7 @@ export function replicaKeys(
 /** The storage, with the judge told of all that goes in and of all that became durable before its owner hears of it. */
 export function observedStorage(
   storage: Storage,
-  { judge, digests, violated, installing, scheduler }: World,
+  { judge, digests, watches, violated, installing, scheduler }: World,
   nodeId: NodeId,
   keys: ReplicaKeys,
 ): Storage {
@@ -105,6 +105,7 @@ export function observedStorage(
       judge.staged(keyOf(partition), writes, machineState, configuration);
       if (partition === metadataPartition)
         for (const write of writes) judgeRecord(judge, write, machineState.appliedIndex);
+      else watches.applied(partition, machineState.appliedIndex, writes);
       storage.stageState(partition, writes, machineState, configuration, kept);
     },
     keptChanges: (partition, index) => storage.keptChanges(partition, index),

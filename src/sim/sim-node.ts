@@ -14,6 +14,7 @@ import {
 } from '../node/composition.ts';
 import { awaitAdmission } from '../node/join-phase.ts';
 import type { NodeId, PartitionId, Storage, TransportHandlers } from '../replica/ports.ts';
+import type { WatchCall, WatchOutcome } from '../cluster/watch/hub.ts';
 import type { Replica } from '../replica/replica.ts';
 import { StorageDamage } from '../storage/damage.ts';
 import { openGroupCommit } from '../storage/group-commit.ts';
@@ -352,6 +353,16 @@ export class SimNode {
       });
     });
     return true;
+  }
+
+  /** Undefined when it is not up. From now on every event may settle promises, for as long as this start lasts. */
+  async watch(call: Omit<WatchCall, 'deadlineAt'> & { readonly withinMs: number }): Promise<WatchOutcome | undefined> {
+    const start = this.#start;
+    const { facade } = start;
+    if (this.#state !== 'up' || facade === undefined) return undefined;
+    start.requests += 1;
+    this.#options.world.scheduler.promisesMove();
+    return facade.watch({ ...call, deadlineAt: facade.nowMs() + call.withinMs });
   }
 
   /** Waited for by somebody: while it is under way, every event may settle promises. */

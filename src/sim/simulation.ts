@@ -25,6 +25,8 @@ import { drawSwarm, type FaultKind, type Swarm } from './swarm.ts';
 import { Trace } from './trace.ts';
 import { TransactionJudge } from './transaction-judge.ts';
 import { Violation } from './violation.ts';
+import { WatchJudge } from './watch-judge.ts';
+import { Watchers } from './watchers.ts';
 import { Workload } from './workload.ts';
 import type { World } from './world.ts';
 
@@ -77,6 +79,8 @@ export interface Happened {
   readonly rotten: number;
   /** Disks that came to have little room. */
   readonly lowDisks: number;
+  /** Changes that watchers heard of. */
+  readonly changesTold: number;
 }
 
 /** Of a removed replica, on the disk of a node. */
@@ -127,7 +131,9 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
   const keyIn = keysByPartition(map);
   const installing = (nodeId: NodeId): void => injector.installing(nodeId);
   const digests = new DigestJudge(violated);
-  const world: World = { seed, config, map, scheduler, network, judge, digests, trace, keyIn, installing, violated };
+  const watches = new WatchJudge();
+  const judges = { judge, digests, watches };
+  const world: World = { seed, config, map, scheduler, network, ...judges, trace, keyIn, installing, violated };
 
   const nodes: SimNode[] = [];
   const injector = new FaultInjector({
@@ -198,6 +204,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     nodes,
     everyMs: swarm.lowDiskEveryMs,
   });
+  const watchers = new Watchers({ world, random: new Random(seed, 'watchers'), nodes });
   judge.onElected = (partition) => changes.elected(partition);
   const transactions = new TransactionJudge();
   const restarted = (): boolean => nodes.some(({ starts }) => starts > 1);
@@ -237,6 +244,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     emptied.start();
     if (swarm.rot) rotten.start();
     lowDisks.start();
+    if (swarm.watched) watchers.start();
     injector.start(swarm.seconds * 1000);
     await run(swarm.seconds * 1000);
     workload.stop();
@@ -245,11 +253,13 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     emptied.stop();
     rotten.stop();
     lowDisks.stop();
+    watchers.settle();
     injector.heal();
     if (!stopped()) await checkLiveness();
     if (!stopped()) await settleCluster();
     if (!stopped()) await readEverything();
     if (!stopped()) await compareReplicas();
+    if (!stopped()) await tellWatchers();
     if (!stopped()) await findRemains();
     if (!stopped()) await findRotten();
     if (!stopped()) checkLinearizability();
@@ -403,6 +413,17 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
     }
   }
 
+  /** Who watches has heard of everything in the end. */
+  async function tellWatchers(): Promise<void> {
+    const boundMs = liveMs() + 2 * config.watch.contactMs;
+    for (let waitedMs = 0; ; waitedMs += 100) {
+      const missing = watchers.missing();
+      if (missing === undefined || stopped()) return;
+      if (waitedMs > boundMs) throw new Violation('watches', `not all is told within ${boundMs} ms: ${missing}`);
+      await run(100);
+    }
+  }
+
   /** Whose disk lost a value is told so, once all can be compared. */
   async function findRotten(): Promise<void> {
     const boundMs = foundWithinMs + 4 * swarm.scrubEveryMs;
@@ -488,6 +509,7 @@ export async function simulate({ seed, swarm: overrides = {}, print }: Simulatio
         digests: digests.count,
         rotten: digests.damaged,
         lowDisks: lowDisks.count,
+        changesTold: watchers.count,
       },
       entries: judge.counts.committed,
       starts: nodes.reduce((sum, node) => sum + node.starts, 0),
@@ -506,7 +528,7 @@ function pickHappened({
   silences,
   destructions,
   returns,
-}: JudgeCounts): Omit<Happened, 'memberChanges' | 'emptied' | 'digests' | 'rotten' | 'lowDisks'> {
+}: JudgeCounts): Omit<Happened, 'memberChanges' | 'emptied' | 'digests' | 'rotten' | 'lowDisks' | 'changesTold'> {
   return { installs, compactions, transfers, silences, destructions, returns };
 }
 
@@ -563,6 +585,19 @@ function configOf(swarm: Swarm): World['config'] & { readonly bootstrap: NonNull
       askTimeoutMs: 1000,
       silenceMs: 3000,
       retryMs: 500,
+    },
+    // Little of everything, so that what happens at its borders does.
+    watch: {
+      watchersMax: 100,
+      bookmarkMs: 1000,
+      confirmMs: 500,
+      contactMs: 5000,
+      pollMs: 1000,
+      pollReturnMs: 500,
+      retryMs: 50,
+      pageBytesMax: 500,
+      bufferBytesMax: 500,
+      buffersBytesMax: 1000,
     },
     bootstrap: {
       partitions: swarm.partitions,

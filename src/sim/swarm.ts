@@ -79,6 +79,8 @@ export interface Swarm {
   readonly rot: boolean;
   /** Between two disks that come to have little room on average, ms; 0 for none. */
   readonly lowDiskEveryMs: number;
+  /** Whether there are clients that watch changes: they keep groups from falling silent. */
+  readonly watched: boolean;
   /** Of the operations: how many of them are or have what. */
   readonly data: DataShares;
   readonly seconds: number;
@@ -158,6 +160,7 @@ export function drawSwarm(random: Random, overrides: Partial<Swarm> = {}): Swarm
     ...(elastic ? drawElastic(random) : {}),
     ...drawScrub(random, elastic),
     lowDiskEveryMs: random.chance(0.2) ? random.magnitude(2000, 20_000) : 0,
+    watched: random.chance(0.4),
     ...overrides,
   };
 }

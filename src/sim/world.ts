@@ -7,6 +7,7 @@ import type { Network } from './network.ts';
 import type { RaftJudge } from './raft-judge.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { Trace } from './trace.ts';
+import type { WatchJudge } from './watch-judge.ts';
 
 export interface World {
   readonly seed: number;
@@ -21,6 +22,7 @@ export interface World {
   /** A node has handed the installation of a snapshot to its disk. */
   readonly installing: (nodeId: NodeId) => void;
   readonly digests: DigestJudge;
+  readonly watches: WatchJudge;
   /** Something that must never happen did. The first one ends the run. */
   readonly violated: (violation: unknown) => void;
 }

@@ -11,6 +11,7 @@ import { Random } from '../../src/sim/random.ts';
 import { RaftJudge } from '../../src/sim/raft-judge.ts';
 import { Scheduler } from '../../src/sim/scheduler.ts';
 import { SimNode } from '../../src/sim/sim-node.ts';
+import { WatchJudge } from '../../src/sim/watch-judge.ts';
 import { Trace } from '../../src/sim/trace.ts';
 import type { World } from '../../src/sim/world.ts';
 import { goodDisk, quality, slowDisk } from './quality.ts';
@@ -95,6 +96,7 @@ export class Nodes {
       keyIn: () => 'probe',
       installing: () => undefined,
       digests: this.#digests(),
+      watches: new WatchJudge(),
       violated: (violation) => (this.#broken ??= violation),
     };
     this.#nodes = founders.map((nodeId, number) => this.#machine(nodeId, number, false));
