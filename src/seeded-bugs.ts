@@ -62,6 +62,14 @@ export const bugDescriptions = {
     "A new leader goes on from the log time of the last applied entry: what passed since then is added to every key's life.",
   'expiry-by-local-clock': "Log time is the leader's wall clock.",
   'late-expiry-deletes-renewed': 'A sweep takes out the keys that it names, whatever is there by then.',
+  'watch-gap-at-leader-change':
+    'Of entries that are read for watchers, those of an earlier term than the last are passed over.',
+  'watch-repeats-after-resume':
+    'A watch that goes on from a cursor begins with the entry that the cursor names, which was told.',
+  'watch-over-snapshot':
+    'Where a snapshot has taken the place of the log, a watch goes on behind it as if there were nothing between.',
+  'watch-presumes-outcome':
+    'What an entry changed is told from what it says, whatever was kept of it: writes whose condition did not hold are told of, and repeats.',
   'condition-before-log': 'A condition is checked when the command comes to the leader, and not when it is applied.',
 } as const satisfies Record<string, string>;
 

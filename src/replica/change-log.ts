@@ -5,6 +5,7 @@
  * Safety: only what is applied here is told, so nothing that could still be truncated. What a snapshot has taken the place of can't be told: whoever
  * wants it hears so, and is not told what comes behind it as if there were nothing between.
  */
+import { planted } from '../planted.ts';
 import { changesOf, type Change } from '../kv/changes.ts';
 import { EntryKind } from '../raft/types.ts';
 import type { Entry, LogIndex } from '../raft/types.ts';
@@ -55,17 +56,20 @@ export class ChangeLog {
       const detail = `partition ${partition} was begun anew since: it is of incarnation ${incarnation} now`;
       return { type: 'too_old', detail };
     }
-    const from = (after.index + 1) as LogIndex;
+    const next = (after.index + 1) as LogIndex;
+    const from = planted('watch-over-snapshot') ? (Math.max(next, firstIndex()) as LogIndex) : next;
     if (from < firstIndex()) {
       return { type: 'too_old', detail: `the log of partition ${partition} begins at ${firstIndex()}` };
     }
     // Here it is behind where others have been.
     if (from > applied) return { type: 'changes', entries: [], through: after };
     const found = entries(from, applied as LogIndex, bytesMax);
-    const through = found.at(-1)?.index ?? after.index;
+    const last = found.at(-1);
+    const told = planted('watch-gap-at-leader-change') ? found.filter(({ term }) => term === last?.term) : found;
+    const through = last?.index ?? after.index;
     return {
       type: 'changes',
-      entries: found.flatMap((entry) => this.#changesOf(entry)),
+      entries: told.flatMap((entry) => this.#changesOf(entry)),
       through: { incarnation, index: through },
     };
   }
@@ -87,7 +91,8 @@ export class ChangeLog {
   #changesOf(entry: Entry): readonly EntryChanges[] {
     if (entry.kind !== EntryKind.command) return [];
     const { partition, storage } = this.#options;
-    const changes = changesOf(entry, storage.keptChanges(partition, entry.index));
+    const kept = planted('watch-presumes-outcome') ? undefined : storage.keptChanges(partition, entry.index);
+    const changes = changesOf(entry, kept);
     return changes.length === 0 ? [] : [{ index: entry.index, changes }];
   }
 }

@@ -46,8 +46,10 @@ export class WatchJudge {
   }
 
   #entriesOf(partition: PartitionId): Map<number, Entry> {
-    let entries = this.#partitions.get(partition);
-    if (entries === undefined) this.#partitions.set(partition, (entries = new Map()));
+    const known = this.#partitions.get(partition);
+    if (known !== undefined) return known;
+    const entries = new Map<number, Entry>();
+    this.#partitions.set(partition, entries);
     return entries;
   }
 }
@@ -80,10 +82,15 @@ export class Told {
     // A key that was due and is put in the same entry is told of twice: that it expired, and that it was put.
     const isRight = hasValue === (type === 'put') || (type === 'expire' && hasValue === true);
     if (hasValue === undefined || !isRight) {
-      throw new Violation(rule, `${type} of ${JSON.stringify(key)} is told of entry ${index}, which did no such thing`, partition);
+      throw new Violation(
+        rule,
+        `${type} of ${JSON.stringify(key)} is told of entry ${index}, which did no such thing`,
+        partition,
+      );
     }
     const name = type === 'expire' && hasValue ? `expired ${key}` : key;
-    if (at.keys.has(name)) throw new Violation(rule, `${type} of ${JSON.stringify(key)} in entry ${index} is told twice`, partition);
+    if (at.keys.has(name))
+      throw new Violation(rule, `${type} of ${JSON.stringify(key)} in entry ${index} is told twice`, partition);
     at.keys.add(name);
     this.count += 1;
   }
@@ -110,11 +117,19 @@ export class Told {
   }
 
   /** The entry where it is was told wholly, and between it and `to` there is nothing. */
-  #expectWhole(partition: PartitionId, at: { readonly index: number; readonly keys: ReadonlySet<string> }, to: number): void {
+  #expectWhole(
+    partition: PartitionId,
+    at: { readonly index: number; readonly keys: ReadonlySet<string> },
+    to: number,
+  ): void {
     const entry = to > at.index ? this.#judge.entry(partition, at.index) : undefined;
     const untold = at.keys.size === 0 ? undefined : [...(entry?.keys() ?? [])].find((key) => !at.keys.has(key));
     if (untold !== undefined) {
-      throw new Violation(rule, `${JSON.stringify(untold)} of entry ${at.index} is not told, and what lies behind it is`, partition);
+      throw new Violation(
+        rule,
+        `${JSON.stringify(untold)} of entry ${at.index} is not told, and what lies behind it is`,
+        partition,
+      );
     }
     const skipped = this.#judge.firstBetween(partition, at.index, to);
     if (skipped !== undefined) {

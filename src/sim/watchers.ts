@@ -55,7 +55,8 @@ export class Watchers {
     const partitions = this.#options.world.map.partitions.map(({ id }) => id);
     for (const [number, { told, at }] of this.#watchers.entries()) {
       const partition = told === undefined ? partitions[0] : told.missing(partitions);
-      if (partition !== undefined) return `watcher ${number}, at ${at ?? 'no node'}, lacks changes of partition ${partition}`;
+      if (partition !== undefined)
+        return `watcher ${number}, at ${at ?? 'no node'}, lacks changes of partition ${partition}`;
     }
     return undefined;
   }
@@ -112,7 +113,8 @@ class SimWatcher {
   }
 
   #refused(outcome: WatchOutcome | undefined): void {
-    if (outcome?.type === 'bad_cursor') this.#options.world.violated(new Error(`a cursor is refused: ${outcome.detail}`));
+    if (outcome?.type === 'bad_cursor')
+      this.#options.world.violated(new Error(`a cursor is refused: ${outcome.detail}`));
     // What lies between can't be told any more: it begins anew.
     if (outcome?.type === 'too_old') this.#forget();
     this.#leave();
@@ -187,4 +189,3 @@ class SimWatcher {
     };
   }
 }
-

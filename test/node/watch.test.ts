@@ -3,86 +3,13 @@
  * once and in order, or hears that it can't.
  */
 import { describe, expect, test } from 'vitest';
-import type { WatchTarget } from '../../src/cluster/watch/cursor.ts';
-import { parseCursor } from '../../src/cluster/watch/cursor.ts';
-import type { WatchOutcome } from '../../src/cluster/watch/hub.ts';
-import type { WatchSink } from '../../src/cluster/watch/watcher.ts';
 import type { NodeId } from '../../src/replica/ports.ts';
 import { encodeCommand } from '../../src/kv/command.ts';
 import { unconditional, type Command, type Conditions } from '../../src/kv/types.ts';
 import { Random } from '../../src/sim/random.ts';
 import { Clients } from './clients.ts';
+import { Listener } from './listener.ts';
 import { Nodes } from './world.ts';
-
-const all: WatchTarget = { type: 'prefix', bytes: Buffer.alloc(0) };
-
-/** One who watches, and comes back with its last cursor wherever it is told to. */
-class Listener {
-  /** `put key`, in the order in which it was told. */
-  readonly told: string[] = [];
-  /** Revisions, likewise. */
-  readonly versions: number[] = [];
-  bookmarks = 0;
-  cursor: string | undefined;
-  at: string | undefined;
-  ended: string | undefined;
-  /** Takes nothing while this is so. */
-  stuck = false;
-  untaken = 0;
-  #close: () => void = () => undefined;
-  #unstick: () => void = () => undefined;
-  readonly #nodes: Nodes;
-  readonly #target: WatchTarget;
-
-  constructor(nodes: Nodes, target = all) {
-    this.#nodes = nodes;
-    this.#target = target;
-  }
-
-  async watch(at: string): Promise<WatchOutcome['type']> {
-    const facade = this.#nodes.node(at).facade();
-    if (facade === undefined) throw new Error(`${at} is not up`);
-    this.ended = undefined;
-    this.at = at;
-    const from = this.cursor === undefined ? undefined : parseCursor(this.#target, this.cursor);
-    if (typeof from === 'string') throw new Error(`the cursor is ${from}`);
-    this.#nodes.world.scheduler.promisesMove();
-    const deadlineAt = this.#nodes.now() + 3000;
-    const watch = facade.watch({ target: this.#target, from, deadlineAt, begin: () => this.#sink() });
-    const { outcome } = await this.#nodes.done(watch);
-    if (outcome.type === 'watching') this.#close = outcome.close;
-    return outcome.type;
-  }
-
-  close(): void {
-    this.#close();
-  }
-
-  unstick(): void {
-    this.stuck = false;
-    this.untaken = 0;
-    this.#nodes.world.scheduler.promisesMove();
-    this.#unstick();
-  }
-
-  #sink(): WatchSink {
-    return {
-      event: (change, _partition, cursor) => {
-        this.told.push(`${change.type} ${Buffer.from(change.key).toString()}`);
-        this.versions.push(change.revision);
-        this.cursor = cursor;
-        if (this.stuck) this.untaken += change.type === 'put' ? change.value.length : 0;
-      },
-      bookmark: (cursor) => {
-        this.bookmarks += 1;
-        this.cursor = cursor;
-      },
-      end: (end) => (this.ended = end.type),
-      queuedBytes: () => this.untaken,
-      drained: () => (this.stuck ? new Promise((resolve) => (this.#unstick = resolve)) : Promise.resolve()),
-    };
-  }
-}
 
 async function execute(nodes: Nodes, command: Command, key = 'k'): Promise<void> {
   nodes.world.scheduler.promisesMove();
@@ -91,7 +18,7 @@ async function execute(nodes: Nodes, command: Command, key = 'k'): Promise<void>
   await nodes.done(nodes.node(nodes.leaders()[0] ?? 'n1').execute(request, options));
 }
 
-const put = (key: string, { value = 'v', ttlMs = 0, conditions = unconditional as Conditions } = {}) =>
+const put = (key: string, { value = 'v', ttlMs = 0, conditions = unconditional satisfies Conditions } = {}) =>
   ({ type: 'put', key: Buffer.from(key), value: Buffer.from(value), contentType: '', ttlMs, conditions }) as const;
 const remove = (key: string) => ({ type: 'delete', key: Buffer.from(key), conditions: unconditional }) as const;
 
@@ -122,7 +49,9 @@ describe('what a watcher hears', () => {
     await nodes.run(500);
     nodes.slow.add('n3');
     await new Clients(nodes, new Random(2, 'clients')).write(20);
-    expect(nodes.replica('n3').machineState().appliedIndex).toBeLessThan(nodes.replica('n1').machineState().appliedIndex);
+    expect(nodes.replica('n3').machineState().appliedIndex).toBeLessThan(
+      nodes.replica('n1').machineState().appliedIndex,
+    );
     const listener = new Listener(nodes);
     expect(await listener.watch('n3')).toBe('watching');
     await nodes.run(2000);
@@ -198,7 +127,8 @@ describe('nothing is missing and nothing comes twice', () => {
     slow.stuck = true;
     const clients = new Clients(nodes, new Random(4, 'clients'));
     // More than it may have untaken.
-    for (let index = 0; index < 8; index += 1) await execute(nodes, put(`large-${index}`, { value: 'x'.repeat(400_000) }));
+    for (let index = 0; index < 8; index += 1)
+      await execute(nodes, put(`large-${index}`, { value: 'x'.repeat(400_000) }));
     await clients.write(50);
     await nodes.run(500);
     expect(quick.told).toHaveLength(58);

@@ -25,7 +25,13 @@ export function keptContract(name: string, makeHarness: () => StorageHarness): v
       await append(storage, logWrite(p1, { hardState: hardState(1), entries: entries(1, 10, 1) }));
       for (let index = 1; index <= 10; index += 1) {
         const has = [3, 4, 9].includes(index);
-        storage.stageState(p1, [put('k', `${index}`)], machineState(index), undefined, has ? bytes(`of ${index}`) : undefined);
+        storage.stageState(
+          p1,
+          [put('k', `${index}`)],
+          machineState(index),
+          undefined,
+          has ? bytes(`of ${index}`) : undefined,
+        );
       }
     }
 
