@@ -10,7 +10,8 @@
  * has to be exactly what its workers were told. The last lines say how many writes came to their end by a repeat.
  */
 import { connect, FlotillaError } from '../dist/client/connect.js';
-import { keysIn, partitionOf, partitionsWithLeaders } from './lib/partitions.js';
+import { Killer } from './lib/killer.js';
+import { keysIn, partitionsWithLeaders } from './lib/partitions.js';
 import { parseFlags, sleep, writeReport } from './lib/report.js';
 import { startFlotilla } from './lib/targets.js';
 
@@ -123,47 +124,5 @@ class Run {
         if (!(error instanceof FlotillaError) || !error.retryable) throw error;
       }
     }
-  }
-}
-
-class Killer {
-  kills = 0;
-  #cluster;
-  #keys;
-  #everyMs;
-  #stopped = false;
-  #done = Promise.resolve();
-
-  constructor(cluster, keys, everyMs) {
-    this.#cluster = cluster;
-    this.#keys = keys;
-    this.#everyMs = everyMs;
-  }
-
-  start() {
-    this.#done = this.#run();
-  }
-
-  stop() {
-    this.#stopped = true;
-    return this.#done;
-  }
-
-  async #run() {
-    for (let next = performance.now() + this.#everyMs; ; next += this.#everyMs) {
-      await sleep(next - performance.now());
-      if (this.#stopped) return;
-      const victim = await this.#mostLeading();
-      await victim.kill();
-      this.kills += 1;
-      await victim.restart();
-    }
-  }
-
-  async #mostLeading() {
-    const partitions = await partitionsWithLeaders(this.#cluster);
-    const led = this.#keys.map((key) => partitions.find(({ id }) => id === partitionOf(partitions, key)).leader);
-    const leads = ({ nodeId }) => led.filter((leader) => leader === nodeId).length;
-    return this.#cluster.nodes.toSorted((a, b) => leads(b) - leads(a))[0];
   }
 }
