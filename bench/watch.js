@@ -130,7 +130,7 @@ class Watcher {
   /** `type key revision`, in the order in which they came. */
   told = [];
   begun;
-  #stop = new AbortController();
+  #stop = new globalThis.AbortController();
   #ended;
 
   constructor(store) {
