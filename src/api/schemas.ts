@@ -64,6 +64,18 @@ const scanned: JsonSchema = {
   ),
 };
 
+/** A change that a watcher is told of; a value comes with a put alone. */
+const change: JsonSchema = {
+  oneOf: ['key', 'keyBase64'].flatMap((keyName) =>
+    [{}, { value: text }, { valueBase64: base64 }].map((valuePart) =>
+      object(
+        { [keyName]: keyName === 'key' ? name : base64, ...valuePart, revision: count, etag: name, partition: count },
+        { contentType: name },
+      ),
+    ),
+  ),
+};
+
 export const schemas = {
   scan: object({ items: list(scanned) }, { cursor: name }),
   /** A line of a scan that streams. */
@@ -72,6 +84,14 @@ export const schemas = {
       scanned,
       object({ end: { const: true }, count }, { cursor: name }),
       object({ end: { const: false }, count, error: problem }, { cursor: name }),
+    ],
+  },
+  /** A line of a watch. */
+  watchLine: {
+    oneOf: [
+      object({ event: { enum: ['put', 'delete', 'expire'] }, cursor: name, data: change }),
+      object({ event: { const: 'bookmark' }, cursor: name }),
+      object({ event: { const: 'end' }, data: problem }),
     ],
   },
   prefixDelete: object({ deleted: count }),

@@ -95,7 +95,10 @@ export class LocalFacade implements NodeFacade {
 
   /** What comes of watches. */
   watchOutcome: (call: WatchCall) => WatchOutcome = (call) => {
-    this.watches.push({ call, sink: call.begin() });
+    const sink = call.begin();
+    this.watches.push({ call, sink });
+    // It ends at once, unless somebody wants it otherwise.
+    sink.end({ type: 'shutting_down' });
     return { type: 'watching', close: () => (this.watchesClosed += 1) };
   };
   readonly watches: { readonly call: WatchCall; readonly sink: WatchSink }[] = [];

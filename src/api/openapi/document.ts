@@ -120,6 +120,11 @@ function contentOf(content: ContentDescription): Json {
       return { '*/*': { schema: {} } };
     case 'html':
       return { 'text/html; charset=utf-8': { schema: { type: 'string' } } };
+    case 'events':
+      return {
+        'text/event-stream': { schema: { type: 'string' } },
+        'application/x-ndjson': { schema: reference('schemas', content.lines) },
+      };
     case 'json':
       return {
         'application/json': { schema: reference('schemas', content.schema) },

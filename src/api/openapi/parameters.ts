@@ -94,6 +94,18 @@ export const parameters = {
     type: 'boolean',
     default: false,
   }),
+  watchedPrefix: inQuery('prefix', 'Keys that begin with it; all keys when neither it nor `key` stands.'),
+  watchedKey: inQuery('key', 'This key alone.'),
+  watchedKeyBase64: inQuery('keyBase64', 'The same in standard base64, for bytes that are not UTF-8.'),
+  watchedFrom: inQuery(
+    'from',
+    'The last cursor of an earlier watch of the same keys: what came behind it is told first.',
+  ),
+  lastEventId: inHeader(
+    'Last-Event-ID',
+    'The same as `from`, and goes before it: browsers send it when they come back.',
+    { type: 'string' },
+  ),
   removedPrefix: inQuery('prefix', 'Of the keys to remove; one byte at least. It or `prefixBase64` has to stand.'),
   confirm: inQuery('confirm', 'The prefix again, so that nobody removes everything by accident.'),
   confirmBase64: inQuery('confirmBase64', 'Goes with `prefixBase64`.'),
