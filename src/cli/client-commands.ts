@@ -2,12 +2,14 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { PutWords, ScanWords } from './client-run.ts';
 import type { ClientWords } from './client-session.ts';
+import type { WatchWords } from './client-watch.ts';
 
 export function addClientCommands(program: Command): void {
   addPut(program);
   addGet(program);
   addDel(program);
   addScan(program);
+  addWatch(program);
   addStatus(program);
 }
 
@@ -62,6 +64,21 @@ function addScan(program: Command): void {
       }
       const { runScan } = await import('./client-run.ts');
       await runScan(prefix, words);
+    });
+}
+
+function addWatch(program: Command): void {
+  clientCommand(program, 'watch')
+    .description('print changes as they happen, one a line, until Ctrl-C; then, on stderr, where to go on')
+    .argument('[prefix]', 'only keys that begin so')
+    .option('--key <key>', 'only this key')
+    .option('--from <cursor>', 'go on where another watch of the same keys ended')
+    .action(async (prefix: string | undefined, words: WatchWords) => {
+      if (prefix !== undefined && words.key !== undefined) {
+        program.error('flotilla: either a prefix or --key is watched: leave out one of them');
+      }
+      const { runWatch } = await import('./client-watch.ts');
+      await runWatch(prefix, words);
     });
 }
 

@@ -89,12 +89,12 @@ function entryInJson({ value, revision, etag, contentType, expiresAt, stalenessM
   return { ...bytesInJson('value', value), revision, etag, contentType, expiresAt, stalenessMs };
 }
 
-function keyInJson(key: Key): object {
+export function keyInJson(key: Key): object {
   return typeof key === 'string' ? { key } : bytesInJson('key', key);
 }
 
 /** As nodes write it: base64 under a name of its own where the bytes are not UTF-8. */
-function bytesInJson(name: string, bytes: Uint8Array): object {
+export function bytesInJson(name: string, bytes: Uint8Array): object {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return isUtf8(buffer) ? { [name]: buffer.toString() } : { [`${name}Base64`]: buffer.toString('base64') };
 }
@@ -108,6 +108,6 @@ async function readAll(stream: AsyncIterable<unknown>): Promise<Buffer> {
 type Defined<T> = { [Name in keyof T]?: Exclude<T[Name], undefined> };
 
 /** An option that was not given is not there, rather than there and undefined. */
-function definedOnly<T extends object>(options: T): Defined<T> {
+export function definedOnly<T extends object>(options: T): Defined<T> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Defined<T>;
 }

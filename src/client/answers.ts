@@ -28,6 +28,27 @@ export function judge(answer: HttpAnswer, node: string): Verdict {
   return { type: 'refused', again: problem.retryable || problem.code === 'outcome_unknown', refusal };
 }
 
+export const closedRefusal: Refusal = {
+  code: 'closed',
+  detail: 'The store is closed. Connect again to go on.',
+  outcome: 'not_applied',
+  retryable: false,
+};
+
+/** What is said when nobody is asked any more. `tried`: those that failed, and why. */
+export function gaveUp(
+  last: Refusal | undefined,
+  { tried, timeoutMs }: { readonly tried: string; readonly timeoutMs: number },
+): Refusal {
+  if (last !== undefined && last.detail !== '') return last;
+  const detail =
+    last?.code === 'unreachable'
+      ? `No node can be reached (${tried}). Check the addresses and that a node runs there.`
+      : `No answer came within ${timeoutMs} ms${tried === '' ? '' : ` (${tried})`}.`;
+  const outcome = 'not_applied';
+  return { retryable: true, ...last, outcome, detail, code: last?.code ?? 'deadline_exceeded' };
+}
+
 /** Undefined where there is none, or no number. */
 export function numberHeader(headers: IncomingHttpHeaders, name: string): number | undefined {
   const text = headers[name];

@@ -8,7 +8,7 @@
  *   that comes through the partition's log under the same key: that one tells what came of all of them.
  */
 import { performance } from 'node:perf_hooks';
-import { judge, numberHeader, type Refusal } from './answers.ts';
+import { closedRefusal, gaveUp, judge, numberHeader, type Refusal } from './answers.ts';
 import { FlotillaError } from './flotilla-error.ts';
 import { HttpExchanger, type HttpAnswer, type HttpFailure } from './http-exchange.ts';
 import { Leaders } from './leaders.ts';
@@ -81,6 +81,16 @@ export class Caller {
     this.#nodes = new Nodes(servers, nowMs);
     this.#loader = new MapLoader({ exchanger: this.#exchanger, nodes: this.#nodes, leaders: this.#leaders, nowMs });
     this.#failFast = failFast;
+  }
+
+  /** Shared with what has an exchange of its own: whom to ask, and who failed lately. */
+  get nodes(): Nodes {
+    return this.#nodes;
+  }
+
+  /** `node` has just answered: it may know others by now. */
+  learnNodes(node: string): void {
+    this.#loader.maybeLoad(node);
   }
 
   /** The answer with the result (2xx). Throws a FlotillaError for everything else. */
@@ -257,14 +267,7 @@ export class Caller {
   #giveUp(journey: Journey): FlotillaError {
     if (this.#closed) return this.#error(journey, closedRefusal);
     const { last, call } = journey;
-    if (last !== undefined && last.detail !== '') return this.#error(journey, last);
-    const tried = this.#nodes.describe();
-    const detail =
-      last?.code === 'unreachable'
-        ? `No node can be reached (${tried}). Check the addresses and that a node runs there.`
-        : `No answer came within ${call.timeoutMs} ms${tried === '' ? '' : ` (${tried})`}.`;
-    const outcome = 'not_applied';
-    return this.#error(journey, { retryable: true, ...last, outcome, detail, code: last?.code ?? 'deadline_exceeded' });
+    return this.#error(journey, gaveUp(last, { tried: this.#nodes.describe(), timeoutMs: call.timeoutMs }));
   }
 
   #error(journey: Journey, refusal: Refusal): FlotillaError {
@@ -285,13 +288,6 @@ export class Caller {
     });
   }
 }
-
-const closedRefusal: Refusal = {
-  code: 'closed',
-  detail: 'The store is closed. Connect again to go on.',
-  outcome: 'not_applied',
-  retryable: false,
-};
 
 function isWrite({ call }: Journey): boolean {
   return call.idempotencyKey !== undefined || call.once === true;

@@ -8,6 +8,7 @@
  *     await store.set('greeting', 'good morning', { ifMatch: etag });
  *     console.log((await store.get('greeting'))?.text());
  *     for await (const { key, text } of store.scan({ prefix: 'user/' })) console.log(key, text());
+ *     for await (const { type, key } of store.watch({ prefix: 'user/' })) if (type === 'delete') console.log(key);
  *     await store.close();
  *
  * One address is enough: the others are learned. Nothing is shared between two stores.
@@ -22,6 +23,7 @@ export { FlotillaError, type ClientErrorCode } from './flotilla-error.ts';
 export type { ClusterCalls } from './cluster.ts';
 export type * from './cluster-options.ts';
 export type * from './options.ts';
+export type * from './watch-options.ts';
 export type { Store } from './store.ts';
 
 /**

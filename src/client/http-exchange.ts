@@ -49,28 +49,22 @@ export class HttpExchanger {
   /** Never rejects. */
   send(request: HttpRequest): Promise<HttpAnswer | HttpFailure> {
     return new Promise((resolve) => {
-      const { method, node, path, headers, body } = request;
-      const { hostname, port } = new URL(node);
-      const host = hostname.replace(/^\[|\]$/g, '');
-      const length = body === undefined || body.length === 0 ? {} : { 'Content-Length': String(body.length) };
-      const outgoing = httpRequest({
-        ...{ method, host, port: port === '' ? 80 : Number(port), path, agent: this.#agent },
-        headers: { ...headers, ...length },
-      });
-      const watch = new Watch(outgoing, request);
+      const { body } = request;
+      const outgoing = beginRequest(request, this.#agent);
+      const attempt = new Attempt(outgoing, request);
       this.#open.add(outgoing);
       outgoing.on('close', () => this.#open.delete(outgoing));
       outgoing.on('response', (incoming) => {
         const chunks: Buffer[] = [];
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
-        incoming.on('error', (error) => resolve(watch.failure(error)));
+        incoming.on('error', (error) => resolve(attempt.failure(error)));
         incoming.on('end', () => {
-          watch.end();
+          attempt.end();
           const { statusCode = 0, headers: answered } = incoming;
           resolve({ type: 'answer', status: statusCode, headers: answered, body: Buffer.concat(chunks) });
         });
       });
-      outgoing.on('error', (error) => resolve(watch.failure(error)));
+      outgoing.on('error', (error) => resolve(attempt.failure(error)));
       outgoing.end(body);
     });
   }
@@ -82,8 +76,20 @@ export class HttpExchanger {
   }
 }
 
+/** Not sent before it is ended. `agent` false: on a connection of its own, which ends with it. */
+export function beginRequest(request: HttpRequest, agent: Agent | false): ClientRequest {
+  const { method, node, path, headers, body } = request;
+  const { hostname, port } = new URL(node);
+  const host = hostname.replace(/^\[|\]$/g, '');
+  const length = body === undefined || body.length === 0 ? {} : { 'Content-Length': String(body.length) };
+  return httpRequest({
+    ...{ method, host, port: port === '' ? 80 : Number(port), path, agent },
+    headers: { ...headers, ...length },
+  });
+}
+
 /** How far a request has come, and its two time limits. */
-class Watch {
+export class Attempt {
   readonly #outgoing: ClientRequest;
   readonly #timers: NodeJS.Timeout[] = [];
   #sent = false;
@@ -142,7 +148,8 @@ const words: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'no connection in time',
 };
 
-function reasonOf(error: Error): string {
+/** For a person. */
+export function reasonOf(error: Error): string {
   // A name with several addresses fails with one error for each.
   const errors: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
   const { code, message } = (errors[0] ?? error) as NodeJS.ErrnoException;

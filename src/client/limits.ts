@@ -27,4 +27,12 @@ export const clientLimits = {
   pageSizeDefault: 100,
   keysPageSizeDefault: 1000,
   pageSizeMax: 10_000,
+  /** A node that is watched says something every 5 s: after three times that it, or the way to it, is taken for dead. */
+  watchSilenceMs: 15_000,
+  /** Between attempts to go on watching. Thousands may watch a cluster that is down, and none of them has a deadline. */
+  watchBackOffMsMax: 5000,
+  /** A value of 64 MiB, the largest that a cluster can be set to take, with each of its bytes escaped (`\u0000`); the rest is little. */
+  watchLineBytesMax: 400 * 1024 * 1024,
+  /** Of an answer that refuses a watch. */
+  problemBytesMax: 64 * 1024,
 } as const;

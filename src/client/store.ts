@@ -29,6 +29,8 @@ import type {
 } from './options.ts';
 import { bytesOf, keyBytes, keyPath, readQuery, ttlText } from './request-parts.ts';
 import { scanPages } from './scan.ts';
+import { Watches } from './watch.ts';
+import type { WatchBookmark, WatchChange, WatchOptions } from './watch-options.ts';
 
 export interface StoreOptions extends CallerOptions {
   readonly timeoutMs: number;
@@ -42,12 +44,16 @@ export class Store {
   /** Who is a member, and what moves. */
   readonly cluster: ClusterCalls;
   readonly #caller: Caller;
+  readonly #watches: Watches;
   readonly #timeoutMs: number;
 
   /** Use `connect`. */
   constructor(options: StoreOptions) {
     this.#timeoutMs = checkTimeout(options.timeoutMs);
-    this.#caller = new Caller(options);
+    const caller = new Caller(options);
+    this.#caller = caller;
+    const learnNodes = (node: string): void => caller.learnNodes(node);
+    this.#watches = new Watches({ nodes: caller.nodes, failFast: options.failFast, learnNodes });
     this.cluster = new ClusterCalls(this.#caller, (own) => this.#timeoutOf(own));
   }
 
@@ -115,6 +121,17 @@ export class Store {
     return scanPages(this.#caller, options, this.#timeoutOf(options));
   }
 
+  /**
+   * Changes of a key, of those with a prefix, or of all, as they happen: each once, those of one key in their order. It begins with the
+   * first turn of the loop, behind every write that was answered before, and goes on by itself at another node when one is lost. Leaving the
+   * loop ends it. Events that are not taken wait at the node: too long, and it fails with `cursor_expired`.
+   */
+  watch(options?: WatchOptions & { readonly bookmarks?: false }): AsyncIterable<WatchChange>;
+  watch(options: WatchOptions): AsyncIterable<WatchChange | WatchBookmark>;
+  watch(options: WatchOptions = {}): AsyncIterable<WatchChange | WatchBookmark> {
+    return this.#watches.begin(options, this.#timeoutOf(options));
+  }
+
   /** Who is in the cluster and who leads what, as one node sees it. */
   async status(options: CallOptions = {}): Promise<StoreStatus> {
     const timeoutMs = this.#timeoutOf(options);
@@ -131,6 +148,7 @@ export class Store {
 
   /** Closes all connections. Calls under way fail with `closed`; a write among them has outcome `unknown` if it was sent. */
   close(): Promise<void> {
+    this.#watches.close();
     this.#caller.close();
     return Promise.resolve();
   }

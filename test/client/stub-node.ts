@@ -18,8 +18,11 @@ export interface StubAnswer {
   readonly body?: string;
 }
 
+/** Answers bit by bit. */
+export type StubStream = (response: ServerResponse) => void;
+
 /** Undefined: the connection is broken. `torn`: in the middle of the answer. `never`: nothing is answered. */
-export type Script = (request: StubRequest, count: number) => StubAnswer | 'never' | 'torn' | undefined;
+export type Script = (request: StubRequest, count: number) => StubAnswer | StubStream | 'never' | 'torn' | undefined;
 
 export interface StubNode {
   readonly url: string;
@@ -64,13 +67,36 @@ function give(response: ServerResponse, answer: ReturnType<Script>): void {
     response.destroy();
     return;
   }
-  response.writeHead(answer.status, answer.headers).end(answer.body);
+  if (typeof answer === 'function') answer(response);
+  else response.writeHead(answer.status, answer.headers).end(answer.body);
 }
 
 const node = { 'Flotilla-Node': 'stub', 'Flotilla-Partition': '1', 'Flotilla-Term': '3' };
 
 export function ok(body: unknown, headers: Record<string, string> = {}): StubAnswer {
   return { status: 200, headers: { ...node, ETag: '"1-7"', ...headers }, body: JSON.stringify(body) };
+}
+
+/** A watch that tells these, and then does what it is to do: by default it stays open. */
+export function watched(
+  lines: readonly { readonly event: string; readonly cursor?: string; readonly data?: object }[],
+  then: StubStream = () => undefined,
+): StubStream {
+  return (response) => {
+    response.writeHead(200, { 'Flotilla-Node': 'stub', 'Content-Type': 'application/x-ndjson' });
+    for (const line of lines) response.write(`${JSON.stringify(line)}\n`);
+    then(response);
+  };
+}
+
+export const bookmark = (cursor: string) => ({ event: 'bookmark', cursor });
+
+export function put(key: string, value: string, cursor: string) {
+  return { event: 'put', cursor, data: { key, value, revision: 7, etag: '"1-7"', partition: 1 } };
+}
+
+export function ended(code: ErrorCode) {
+  return { event: 'end', data: problem({ code, detail: `The stub says ${code}.`, requestId: 'r1' }) };
 }
 
 export const written = ok({ key: 'k', revision: 7, partition: 1, created: true });
