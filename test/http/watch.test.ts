@@ -213,7 +213,8 @@ describe('an open watch', () => {
     const reader = await Reader.open('/v1/watch', { Accept: 'application/x-ndjson' });
     front.node.endWatches = () => sinks[0]?.end({ type: 'shutting_down' });
     const startedAt = performance.now();
-    await front.close();
+    await front.server.close(2000);
+    await until(() => reader.ended);
     expect(performance.now() - startedAt).toBeLessThan(3000);
     expect(reader.text).toContain('"code":"shutting_down"');
   });

@@ -56,6 +56,7 @@ export const manyKeysRoutes: readonly RouteDescription[] = [
   },
   {
     path: '/v1/watch',
+    withoutHead: true,
     operations: {
       get: {
         operationId: 'watch',

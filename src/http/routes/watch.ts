@@ -39,6 +39,8 @@ async function answerWatch({ node, config }: FrontContext, exchange: Exchange): 
       'Accept',
     ]);
     exchange.detach();
+    // Its client knows that it has begun, whatever comes first and when.
+    exchange.response.flushHeaders();
     if (format === asEvent) stream.send(`retry: ${retryMs}\n\n`);
     return sinkOf(stream, format, exchange.requestId());
   };
