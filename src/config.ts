@@ -114,6 +114,11 @@ export interface SnapshotConfig {
   readonly transfersMax: number;
   /** A chunk is durable at its receiver within this time, or the transfer is broken off; it goes on where it was. */
   readonly chunkTimeoutMs: number;
+  /**
+   * So many times as long as a chunk took, from its reading to its being durable, its sender does nothing before the next: a transfer has a part of
+   * the machines that way, and less of busy ones. 0 for as fast as the rate lets it.
+   */
+  readonly pauseFactor: number;
   /** A transfer that was broken off can go on for so long; then what was sent is dropped. */
   readonly resumeMs: number;
   /** A transfer that came to nothing is reported, and so asked for again, only after so long: a busy receiver is not pestered. */
@@ -385,6 +390,7 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     chunkBytes: 256 * KiB,
     transfersMax: 2,
     chunkTimeoutMs: 5000,
+    pauseFactor: 2,
     resumeMs: 30_000,
     retryDelayMs: 500,
   },

@@ -129,6 +129,7 @@ export const configSchema: Section = section({
   }),
   snapshots: section({
     chunkBytes: bytes(4 * KiB, 64 * MiB),
+    pauseFactor: whole(0, 100),
     transfersMax: whole(1, 1024),
     chunkTimeoutMs: milliseconds(10, 10 * minuteMs),
     resumeMs: milliseconds(0, 60 * minuteMs),

@@ -78,6 +78,8 @@ export class SnapshotTransfer {
    */
   readonly #chunkMemory = new Scratch(0);
   #cancelled = false;
+  /** Before the next chunk. */
+  #pauseMs = 0;
   #endWait: () => void = () => undefined;
 
   constructor(ports: TransferPorts, target: SnapshotTarget, held: HeldSnapshot) {
@@ -140,10 +142,13 @@ export class SnapshotTransfer {
 
   async #sendChunk({ sequence, after }: Place): Promise<Step<Place>> {
     const { rate, limits, clock, onStaged } = this.#ports;
+    await this.#pause();
+    if (this.#isCancelled()) return { type: 'over', outcome: cancelled };
     const grant = rate.take(limits.chunkBytes);
     this.#endWait = grant.cancel;
     await grant.granted;
     if (this.#isCancelled()) return { type: 'over', outcome: cancelled };
+    const begunAt = clock.monotonicMs();
     let part: Awaited<ReturnType<HeldSnapshot['read']>>;
     try {
       part = await this.#held.read(after ?? undefined, limits.chunkBytes, this.#chunkMemory);
@@ -160,7 +165,23 @@ export class SnapshotTransfer {
     this.#held.bytesSent += records.length;
     onStaged(records.length);
     this.#held.stagedAt = clock.monotonicMs();
+    this.#pauseMs = Math.min(limits.pauseFactor * (this.#held.stagedAt - begunAt), limits.chunkTimeoutMs);
     return { type: 'next', next: { sequence: sequence + 1, after: last, done } };
+  }
+
+  /**
+   * Leaves the machines at both ends to the others for a while. What a chunk took grows with what else they have to do: so a transfer
+   * gives way by itself, as a scavenger does that goes by delay (LEDBAT, RFC 6817).
+   */
+  async #pause(): Promise<void> {
+    if (this.#pauseMs === 0) return;
+    await new Promise<void>((resolve) => {
+      const cancelTimer = this.#ports.clock.after(this.#pauseMs, resolve);
+      this.#endWait = () => {
+        cancelTimer();
+        resolve();
+      };
+    });
   }
 
   async #end(last: Uint8Array | null): Promise<SnapshotOutcome> {

@@ -573,6 +573,8 @@ function configOf(swarm: Swarm): World['config'] & { readonly bootstrap: NonNull
     snapshots: {
       ...defaults.snapshots,
       chunkBytes: swarm.snapshotChunkBytes,
+      // How long a transfer may take is what the bounds of the judges are made of.
+      pauseFactor: 0,
     },
     placement: { ...defaults.placement, moveBytesPerSecondMax: swarm.snapshotBytesPerSecondMax },
     scrub: {

@@ -36,6 +36,22 @@ describe('a snapshot transfer', () => {
     expect(world.clock.pendingTimers()).toBeLessThanOrEqual(world.sent.length); // of the requests alone
   });
 
+  it('leaves both ends to others between two chunks, the longer the longer a chunk took', async () => {
+    const pausesAt = async (messageMs: number): Promise<number[]> => {
+      const world = new World({ pauseFactor: 2, bytesPerSecondMax: 1e9 });
+      world.source();
+      world.fate = () => ({ lateMs: messageMs });
+      world.send();
+      await world.clock.advance(2000);
+      expect(world.outcomes).toEqual([installed]);
+      const chunks = world.sent.filter(({ kind }) => kind === 'snapshot.chunk').map(({ at }) => at);
+      return chunks.slice(1).map((at, before) => at - (chunks[before] ?? 0));
+    };
+    const [quick, slow] = [await pausesAt(1), await pausesAt(41)];
+    // Each takes three times what it takes alone; of that, forty milliseconds more are on their way.
+    for (const [chunk, ms] of slow.entries()) expect(ms - (quick[chunk] ?? 0)).toBe(3 * 40);
+  });
+
   it('carries an empty state', async () => {
     const world = new World();
     world.source(p1, 0);

@@ -23,6 +23,7 @@ export const n3 = 'n3' as NodeId;
 export const limits = {
   ...defaults.snapshots,
   chunkBytes: 1000,
+  pauseFactor: 0,
   bytesPerSecondMax: 1_000_000,
   transfersMax: 2,
   chunkTimeoutMs: 100,

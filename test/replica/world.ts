@@ -56,6 +56,7 @@ export class World {
     this.#limits = limits;
     this.#snapshotLimits = {
       ...defaults.snapshots,
+      pauseFactor: 0,
       bytesPerSecondMax: defaults.placement.moveBytesPerSecondMax,
       ...snapshots,
     };
