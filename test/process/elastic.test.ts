@@ -15,7 +15,7 @@ interface Member {
 
 test(
   'nodes join and take their share, one is drained and one is lost for good: each write is there',
-  { timeout: 240_000 },
+  { timeout: 90_000 },
   async () => {
     const cluster = await startCluster({ partitions, settings });
     try {
@@ -161,8 +161,7 @@ async function settled(
       const isOnItsWay = nodes.some(({ state }) => state === 'joining' || state === 'draining');
       return begun(nodes) && !isOnItsWay && isEven(nodes.filter(({ state }) => state === 'up'));
     },
-    // A bound for what never comes: a few seconds where nothing else runs.
-    { timeout: 80_000, interval: 100 },
+    { timeout: 40_000, interval: 100 },
   );
   await isSettled.catch((error: unknown) => {
     throw new Error(`it does not come to rest: ${seen}`, { cause: error });
