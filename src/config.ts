@@ -193,6 +193,8 @@ export interface StorageConfig {
   readonly blockCacheBytes: number;
   /** The same of the log database, which is only read for a follower that lags or a node that starts. */
   readonly logBlockCacheBytes: number;
+  /** How often it is looked whether tables were changed by somebody else, 16 at a time; those that a read needs are looked at behind it in any case. */
+  readonly tableCheckMs: number;
   /** Whether tables on disk are compressed (Snappy): less disk for more processor time. */
   readonly compression: boolean;
   /** Headers of the newest records of all partitions, kept so that a write need not read the database first; 0 for none. */
@@ -426,6 +428,7 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     batchBytesMax: 8 * MiB,
     writeBufferBytes: 32 * MiB,
     tableBytesMax: 8 * MiB,
+    tableCheckMs: 100,
     logDeletedBytesMax: 128 * MiB,
     logDeletedCheckMs: 10_000,
     blockCacheBytes: 32 * MiB,

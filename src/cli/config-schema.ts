@@ -173,6 +173,7 @@ export const configSchema: Section = section({
     batchBytesMax: bytes(64 * KiB, 256 * MiB),
     writeBufferBytes: bytes(1 * MiB, 1 * GiB),
     tableBytesMax: bytes(1 * MiB, 1 * GiB),
+    tableCheckMs: milliseconds(10, minuteMs),
     logDeletedBytesMax: bytes(1 * MiB, 64 * GiB),
     logDeletedCheckMs: milliseconds(10, 60 * minuteMs),
     blockCacheBytes: bytes(0, 64 * GiB),

@@ -67,6 +67,11 @@ export class DiskDatabase implements Database {
     return this.#records.get(key.toString('latin1'));
   }
 
+  /** What a disk does to its records is done to each at once, whoever reads it. */
+  expectWhole(): void {
+    return undefined;
+  }
+
   batch(): DatabaseBatch {
     return new DiskBatch(this.#options.checksums, (changes) => this.#write(changes));
   }
@@ -91,6 +96,7 @@ export class DiskDatabase implements Database {
     });
     return {
       get: (key) => records.get(key.toString('latin1')),
+      expectWhole: () => undefined,
       scan,
       scanPieces: (range) => inPieces(scan(range)),
       close: async () => undefined,

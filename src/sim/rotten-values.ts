@@ -3,6 +3,7 @@
  * replicas are compared. Of each partition one value, on one node, under a key that nobody else reads or writes: to others a damaged
  * value would be a wrong answer until it is found, and that is no promise that could be kept.
  */
+import { defaults } from '../config.ts';
 import { keyHash } from '../cluster/hash.ts';
 import { encodeCommand } from '../kv/command.ts';
 import { unconditional } from '../kv/types.ts';
@@ -28,6 +29,8 @@ interface Victim {
 const stepMs = 200;
 const writeTimeoutMs = 1000;
 const rotsAfterMsMax = 20_000;
+/** With one more the node rightly gives up its whole directory, in the middle of groups that need it: what that does is tried by damage. */
+const victimsOfNodeMax = defaults.storage.replicasInDoubtMax;
 
 export class RottenValues {
   readonly #options: RottenValuesOptions;
@@ -39,10 +42,13 @@ export class RottenValues {
 
   start(): void {
     const { world, random, nodes } = this.#options;
+    const victims = new Map<SimNode, number>();
     for (const partition of world.map.partitions) {
-      const { nodeId } = random.pick(partition.replicas);
-      const node = nodes.find((one) => one.nodeId === nodeId);
-      if (node === undefined) continue;
+      const hosts = nodes.filter(({ nodeId }) => partition.replicas.some((replica) => replica.nodeId === nodeId));
+      const possible = hosts.filter((node) => (victims.get(node) ?? 0) < victimsOfNodeMax);
+      if (possible.length === 0) continue;
+      const node = random.pick(possible);
+      victims.set(node, (victims.get(node) ?? 0) + 1);
       const victim = { partition, node, key: this.#keyOf(partition), vanishes: random.chance(0.5) };
       this.#write(victim, 'first', () => {
         this.#rotLater(victim);

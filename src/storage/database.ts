@@ -12,8 +12,13 @@ export interface Database extends DatabaseReader {
 }
 
 export interface DatabaseReader {
-  /** The newest value that a completed batch wrote. The caller owns what it gets. */
+  /** The newest value that a completed batch wrote. The caller owns what it gets. Believed behind `expectWhole`, or where the caller knows better. */
   get(key: Buffer): Buffer | undefined;
+  /**
+   * For after a read: throws a StorageDamage unless all files that can hold a record with from <= key <= to are as they were written. A
+   * scan that comes to its end has done so.
+   */
+  expectWhole(from: Buffer, to: Buffer): void;
   /** Records with from <= key <= to, in key order, or against it, as they are when it begins. */
   scan(range: ScanRange): AsyncIterable<DatabaseRecord>;
   /** The same in pieces, for whoever reads many: to wait for each record by itself costs more than to read it. */

@@ -16,8 +16,8 @@ import type { PartitionId, StoredConfiguration, TimeRange, ValuePage, ValueRange
 import { StorageDamage } from './damage.ts';
 import type { Database, DatabaseBatch } from './database.ts';
 import { groupKey, RecordKind, Space, spaceKey, timedKey, valueKey, type Area } from './keys.ts';
+import { HeaderCache, type HeaderCacheBudget, type Known } from './header-cache.ts';
 import { KeptChanges } from './kept-changes.ts';
-import { HeaderCache, type HeaderCacheBudget } from './header-cache.ts';
 import { recordOverheadBytes } from './records.ts';
 import type { StoredGroup } from './recovery.ts';
 import { putRecord } from './sealing.ts';
@@ -132,18 +132,19 @@ export class GroupState implements StateReader {
     const name = overlayKey(key);
     const staged = this.#overlay.get(name);
     if (staged !== undefined) return staged.record;
-    const found = this.#stored(key);
-    this.#expectKnown(name, found);
+    const known = this.#cache.get(name);
+    if (known === undefined) return this.#stored(key);
+    const found = this.#readValue(valueKey(this.#partition, this.#area, key));
+    this.#expectKnown(known, found);
     return found;
   }
 
   /**
-   * A bit that turned in a table of LevelDB's makes a key vanish, or brings back the version below it, whose checksum is good: where the newest
+   * A table of LevelDB's that was damaged makes a key vanish, or brings back the version below it, whose checksum is good: where the newest
    * header is known, that is seen.
    */
-  #expectKnown(name: string, found: ValueRecord | undefined): void {
-    const known = this.#cache.get(name);
-    if (known === undefined || known.header?.revision === found?.revision) return;
+  #expectKnown(known: Known, found: ValueRecord | undefined): void {
+    if (known.header?.revision === found?.revision) return;
     const [is, was] = [found, known.header].map((one) =>
       one === undefined ? 'absent' : `of revision ${one.revision}`,
     );
@@ -174,6 +175,7 @@ export class GroupState implements StateReader {
     if (this.#newestState.remembered === 0) return undefined;
     const stored = spaceKey(this.#partition, this.#area, Space.remembered, name);
     const value = this.#database.get(stored);
+    this.#database.expectWhole(stored, stored);
     return value === undefined ? undefined : decodeRemembered(stored, value);
   }
 
@@ -229,8 +231,15 @@ export class GroupState implements StateReader {
     }
   }
 
+  /** Of a key of which nothing is known here: it is the newest only if no table that could hold it was damaged. */
   #stored(key: Uint8Array): ValueRecord | undefined {
     const stored = valueKey(this.#partition, this.#area, key);
+    const found = this.#readValue(stored);
+    this.#database.expectWhole(stored, stored);
+    return found;
+  }
+
+  #readValue(stored: Buffer): ValueRecord | undefined {
     const value = this.#database.get(stored);
     return value === undefined ? undefined : decodeValue(stored, value);
   }

@@ -35,7 +35,7 @@ export class HeaderCacheBudget {
 }
 
 /** What is known of a key: its record's header, or that it has none. */
-interface Known {
+export interface Known {
   readonly header: RecordHeader | undefined;
 }
 

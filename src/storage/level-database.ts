@@ -2,16 +2,19 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import type { StorageConfig } from '../config.ts';
+import type { Clock } from '../replica/ports.ts';
 import { StorageDamage } from './damage.ts';
 import { isLocked, lockedError, prepareDirectory } from './data-directory.ts';
 import {
   flatten,
   type Database,
   type DatabaseBatch,
+  type DatabaseReader,
   type DatabaseRecord,
   type DatabaseSnapshot,
   type ScanRange,
 } from './database.ts';
+import { LiveTables } from './live-tables.ts';
 
 /** LevelDB, and what it can do beyond what the storage needs of every database. */
 export interface LevelDatabase extends Database {
@@ -25,6 +28,9 @@ export async function openLevelDatabase(options: {
   readonly config: StorageConfig;
   readonly mayCreate: boolean;
   readonly blockCacheBytes: number;
+  readonly after: Clock['after'];
+  /** Told of tables that were changed while they are in use. */
+  readonly onDamage: (error: StorageDamage) => void;
 }): Promise<LevelDatabase> {
   const { directory, config } = options;
   // Opening below a path that can't be made never returns, so that is found out before.
@@ -47,15 +53,59 @@ export async function openLevelDatabase(options: {
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
     throw new StorageDamage(`LevelDB can't open ${directory}: ${cause}`, undefined, { cause: error });
   }
+  const tables = await watchedTables(level, options);
+  const opened: Opened = { level, tables };
   return {
-    get: (key) => believable(() => level.getSync(key)),
+    ...readerOf(opened),
     batch: () => new LevelBatch(level, config.sync),
-    scan: (range) => flatten(scanPieces(level, range)),
-    scanPieces: (range) => scanPieces(level, range),
-    snapshot: () => openSnapshot(level),
+    snapshot: () => openSnapshot(opened),
     approximateBytes: (from, to) => level.approximateSize(from, to),
     mergeRange: (from, to) => level.compactRange(from, to),
-    close: () => level.close(),
+    close: async () => {
+      await level.close();
+      tables.close();
+    },
+  };
+}
+
+interface Opened {
+  readonly level: ClassicLevel<Buffer, Buffer>;
+  readonly tables: LiveTables;
+}
+
+async function watchedTables(
+  level: Opened['level'],
+  { directory, config, after, onDamage }: Parameters<typeof openLevelDatabase>[0],
+): Promise<LiveTables> {
+  try {
+    return new LiveTables({ databaseDirectory: directory, checkMs: config.tableCheckMs, after, onDamage });
+  } catch (error) {
+    await level.close();
+    throw error;
+  }
+}
+
+function readerOf({ level, tables }: Opened, snapshot?: Snapshot): DatabaseReader {
+  const options = snapshot ? { snapshot } : {};
+  const pieces = async function* (range: ScanRange): AsyncGenerator<readonly DatabaseRecord[]> {
+    const { limit = Infinity, reverse = false } = range;
+    let { from, to } = range;
+    let count = 0;
+    let last: Buffer | undefined;
+    for await (const piece of scanPieces(level, range, snapshot)) {
+      count += piece.length;
+      last = piece.at(-1)?.[0];
+      yield piece;
+    }
+    // What lies beyond the limit was not read.
+    if (count >= limit && last !== undefined) [from, to] = reverse ? [last, to] : [from, last];
+    tables.expectWhole(from, to);
+  };
+  return {
+    get: (key) => believable(() => level.getSync(key, options)),
+    expectWhole: (from, to) => tables.expectWhole(from, to),
+    scan: (range) => flatten(pieces(range)),
+    scanPieces: pieces,
   };
 }
 
@@ -73,14 +123,9 @@ function asDamage(error: unknown): unknown {
   return isCorrupt ? new StorageDamage(`LevelDB: ${error.message}`, undefined, { cause: error }) : error;
 }
 
-function openSnapshot(level: ClassicLevel<Buffer, Buffer>): DatabaseSnapshot {
-  const snapshot = level.snapshot();
-  return {
-    get: (key) => believable(() => level.getSync(key, { snapshot })),
-    scan: (range) => flatten(scanPieces(level, range, snapshot)),
-    scanPieces: (range) => scanPieces(level, range, snapshot),
-    close: () => snapshot.close(),
-  };
+function openSnapshot(opened: Opened): DatabaseSnapshot {
+  const snapshot = opened.level.snapshot();
+  return { ...readerOf(opened, snapshot), close: () => snapshot.close() };
 }
 
 /** So much is read ahead of who scans: each time takes a hop to another thread and back. */

@@ -55,7 +55,14 @@ export async function openLevelStorage(options: LevelStorageOptions): Promise<Le
       const databaseDirectory = directoryOf(name);
       // With any batch acknowledged there was a database: LevelDB must not make an empty one in its place.
       const mayCreate = !acknowledged && !hasDatabaseFiles(databaseDirectory);
-      const database = await openLevelDatabase({ directory: databaseDirectory, config, blockCacheBytes, mayCreate });
+      const database = await openLevelDatabase({
+        directory: databaseDirectory,
+        config,
+        blockCacheBytes,
+        mayCreate,
+        after,
+        onDamage: options.onFailure,
+      });
       opened.push(database);
       syncDirectory(databaseDirectory);
       if (config.recordSyncPoints) recordSyncPoints(databaseDirectory);

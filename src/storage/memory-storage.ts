@@ -141,6 +141,11 @@ class MemoryDatabase implements Database {
     return value === undefined ? undefined : Buffer.from(value);
   }
 
+  /** There are no files. */
+  expectWhole(): void {
+    return undefined;
+  }
+
   batch(): DatabaseBatch {
     const changes: [key: string, value: Buffer | undefined][] = [];
     return {
@@ -163,6 +168,7 @@ class MemoryDatabase implements Database {
     const copy = new Map(this.#records);
     return {
       get: (key) => copy.get(key.toString('latin1')),
+      expectWhole: () => undefined,
       scan: (range) => scanRecords(copy, range),
       scanPieces: (range) => inPieces(scanRecords(copy, range)),
       close: async () => copy.clear(),

@@ -22,6 +22,17 @@ export interface RangeSource {
 }
 
 export async function readRange(source: RangeSource, range: ValueRange): Promise<ValuePage> {
+  const page = await readPage(source, range);
+  if (page.moreAfter === undefined) return page;
+  // The scan was broken off: what the page says nothing of need not be whole.
+  const { database, partition, area } = source;
+  const [from, to] = scanEnds(source, range);
+  const last = valueKey(partition, area, page.moreAfter);
+  database.expectWhole(range.reverse ? last : from, range.reverse ? to : last);
+  return page;
+}
+
+async function readPage(source: RangeSource, range: ValueRange): Promise<ValuePage> {
   const staged = stagedWithin(source.staged, range);
   const page = new Page(range);
   let next = 0;
@@ -50,12 +61,16 @@ export async function readRange(source: RangeSource, range: ValueRange): Promise
 }
 
 function storedWithin(
-  { database, partition, area }: RangeSource,
-  { from, to, reverse }: ValueRange,
+  source: RangeSource,
+  range: ValueRange,
   atOnce: number,
 ): AsyncIterable<readonly DatabaseRecord[]> {
-  const end = to === undefined ? areaEnd(partition, area) : valueKey(partition, area, to);
-  return database.scanPieces({ from: valueKey(partition, area, from), to: end, reverse, atOnce });
+  const [from, to] = scanEnds(source, range);
+  return source.database.scanPieces({ from, to, reverse: range.reverse, atOnce });
+}
+
+function scanEnds({ partition, area }: RangeSource, { from, to }: ValueRange): readonly [from: Buffer, to: Buffer] {
+  return [valueKey(partition, area, from), to === undefined ? areaEnd(partition, area) : valueKey(partition, area, to)];
 }
 
 function stagedWithin(staged: Iterable<StagedValue>, range: ValueRange): readonly StagedValue[] {

@@ -151,16 +151,21 @@ async function settled(
   begun: (members: readonly Member[]) => boolean = () => true,
 ): Promise<void> {
   const options = node && { node };
-  await vi.waitUntil(
+  let seen = 'nothing';
+  const isSettled = vi.waitUntil(
     async () => {
       const { nodes } = (await cluster.request('GET', '/v1/cluster', options)).json() as { nodes: readonly Member[] };
       const answer = await cluster.request('GET', '/v1/cluster/operations', options);
+      seen = `${JSON.stringify(nodes)} ${answer.text()}`;
       if (answer.status !== 200 || (answer.json() as { operations: unknown[] }).operations.length > 0) return false;
       const isOnItsWay = nodes.some(({ state }) => state === 'joining' || state === 'draining');
       return begun(nodes) && !isOnItsWay && isEven(nodes.filter(({ state }) => state === 'up'));
     },
     { timeout: 40_000, interval: 100 },
   );
+  await isSettled.catch((error: unknown) => {
+    throw new Error(`it does not come to rest: ${seen}`, { cause: error });
+  });
 }
 
 function isIn(members: readonly Member[], nodeId: string, state: string): boolean {

@@ -449,6 +449,7 @@ function withoutMark(handles: DiskHandles): DiskHandles {
 function withWrite(handles: DiskHandles, write: (batch: DatabaseBatch) => Promise<void>): DiskHandles {
   const wrap = (database: Database): Database => ({
     get: (at) => database.get(at),
+    expectWhole: (from, to) => database.expectWhole(from, to),
     scan: (range) => database.scan(range),
     scanPieces: (range) => database.scanPieces(range),
     snapshot: () => database.snapshot(),

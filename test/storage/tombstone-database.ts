@@ -21,6 +21,10 @@ export class TombstoneDatabase implements Database {
     return this.#records.get(key.toString('latin1'));
   }
 
+  expectWhole(): void {
+    return undefined;
+  }
+
   batch(): DatabaseBatch {
     const changes: [string, Buffer | undefined][] = [];
     return {
