@@ -64,6 +64,8 @@ const scanned: JsonSchema = {
   ),
 };
 
+const changed = { revision: count, etag: name, partition: count };
+
 export const schemas = {
   scan: object({ items: list(scanned) }, { cursor: name }),
   /** A line of a scan that streams. */
@@ -72,6 +74,21 @@ export const schemas = {
       scanned,
       object({ end: { const: true }, count }, { cursor: name }),
       object({ end: { const: false }, count, error: problem }, { cursor: name }),
+    ],
+  },
+  /** A line of a watch: what happened to a key, that nothing is missing so far, or why it ends. */
+  watchLine: {
+    oneOf: [
+      ...[{ value: text }, { valueBase64: base64 }].map((valuePart) =>
+        object({
+          event: { const: 'put' },
+          cursor: name,
+          data: withKey({ ...valuePart, ...changed }, { contentType: name }),
+        }),
+      ),
+      object({ event: { enum: ['delete', 'expire'] }, cursor: name, data: withKey(changed) }),
+      object({ event: { const: 'bookmark' }, cursor: name }),
+      object({ event: { const: 'end' }, data: problem }),
     ],
   },
   prefixDelete: object({ deleted: count }),

@@ -19,12 +19,14 @@ import {
   type OperationDescription,
   type RouteDescription,
 } from './types.ts';
+import { watchRoutes } from './watch.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
 export const routeDescriptions: readonly RouteDescription[] = [
   ...keyRoutes,
   ...manyKeysRoutes,
+  ...watchRoutes,
   ...simpleRouteDescriptions,
   ...clusterRouteDescriptions,
   ...changeRouteDescriptions,
@@ -120,6 +122,11 @@ function contentOf(content: ContentDescription): Json {
       return { '*/*': { schema: {} } };
     case 'html':
       return { 'text/html; charset=utf-8': { schema: { type: 'string' } } };
+    case 'events':
+      return {
+        'text/event-stream': { schema: { type: 'string' } },
+        'application/x-ndjson': { schema: reference('schemas', content.lines) },
+      };
     case 'json':
       return {
         'application/json': { schema: reference('schemas', content.schema) },

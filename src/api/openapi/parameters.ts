@@ -78,6 +78,9 @@ export const parameters = {
   fallback: inQuery('fallback', 'Answers stale, labelled, where no leader answers in time.', { enum: ['stale'] }),
   prefix: inQuery('prefix', 'Keys that begin with it.'),
   prefixBase64: inQuery('prefixBase64', 'The same in standard base64, for bytes that are not UTF-8.'),
+  watchedKey: inQuery('key', 'The one key; it and a prefix do not go together.', someText),
+  watchedKeyBase64: inQuery('keyBase64', 'The same in standard base64.', someText),
+  from: inQuery('from', 'The cursor to go on from; without one it begins with what happens from now on.'),
   start: inQuery('start', 'Keys from this one on.'),
   startBase64: inQuery('startBase64', 'The same in standard base64.'),
   end: inQuery('end', 'Keys before this one.'),
@@ -106,6 +109,10 @@ export const parameters = {
     maximum: 60_000,
     default: 5000,
   }),
+  lastEventId: inHeader(
+    'Last-Event-ID',
+    'The same as `from`, and goes before it: browsers send it when they come back.',
+  ),
   ifMatch: inHeader('If-Match', 'Does it only if the key has one of these ETags; `*`: if the key is there.'),
   ifNoneMatch: inHeader(
     'If-None-Match',
