@@ -85,7 +85,7 @@ describe('what is no cursor', () => {
     ['characters of the other base64', cursorWith(1, 1, 0xff, 0x7f, 0xff, 0x7f).replaceAll('_', '/')],
     ['three numbers', cursorWith(1, 1, 5)],
     ['five numbers', cursorWith(1, 1, 5, 0, 1)],
-    ['a number that is cut short', cursorWith(1, 1, 5, 0x80)],
+    ['a number that is cut short', cursorWith(1, 1, 5, 0, 0x80)],
     ['2^53', cursorWith(1, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10, 0)],
     ['a number without an end', cursorWith(1, 1, ...Array<number>(40).fill(0x80), 0, 0)],
     ['characters that are none', 'AfW3 JqI'],
