@@ -64,17 +64,7 @@ const scanned: JsonSchema = {
   ),
 };
 
-/** A change that a watcher is told of; a value comes with a put alone. */
-const change: JsonSchema = {
-  oneOf: ['key', 'keyBase64'].flatMap((keyName) =>
-    [{}, { value: text }, { valueBase64: base64 }].map((valuePart) =>
-      object(
-        { [keyName]: keyName === 'key' ? name : base64, ...valuePart, revision: count, etag: name, partition: count },
-        { contentType: name },
-      ),
-    ),
-  ),
-};
+const changed = { revision: count, etag: name, partition: count };
 
 export const schemas = {
   scan: object({ items: list(scanned) }, { cursor: name }),
@@ -86,10 +76,17 @@ export const schemas = {
       object({ end: { const: false }, count, error: problem }, { cursor: name }),
     ],
   },
-  /** A line of a watch. */
+  /** A line of a watch: what happened to a key, that nothing is missing so far, or why it ends. */
   watchLine: {
     oneOf: [
-      object({ event: { enum: ['put', 'delete', 'expire'] }, cursor: name, data: change }),
+      ...[{ value: text }, { valueBase64: base64 }].map((valuePart) =>
+        object({
+          event: { const: 'put' },
+          cursor: name,
+          data: withKey({ ...valuePart, ...changed }, { contentType: name }),
+        }),
+      ),
+      object({ event: { enum: ['delete', 'expire'] }, cursor: name, data: withKey(changed) }),
       object({ event: { const: 'bookmark' }, cursor: name }),
       object({ event: { const: 'end' }, data: problem }),
     ],

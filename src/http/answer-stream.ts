@@ -1,8 +1,10 @@
 /** An answer that is sent piece by piece, as fast as its reader takes it. */
 import type { ServerResponse } from 'node:http';
+import type { Connection } from './connection.ts';
 
 export interface AnswerStreamOptions {
   readonly response: ServerResponse;
+  readonly connection: Connection;
   /** A reader that takes nothing for so long is gone: its connection is closed. */
   readonly stallTimeoutMs: number;
   readonly ended: () => void;
@@ -12,11 +14,12 @@ export class AnswerStream {
   readonly #options: AnswerStreamOptions;
   #ended = false;
   #draining: Promise<void> | undefined;
+  readonly #forget: () => void;
 
   constructor(options: AnswerStreamOptions) {
     this.#options = options;
     // Closed before it was ended: the reader is gone.
-    options.response.once('close', () => this.#end());
+    this.#forget = options.connection.whenClosed(() => this.#end());
   }
 
   /** Nobody reads on: what follows is not wanted any more. */
@@ -55,14 +58,16 @@ export class AnswerStream {
   }
 
   #drained(): Promise<void> {
-    const { response, stallTimeoutMs } = this.#options;
+    const { response, connection, stallTimeoutMs } = this.#options;
     return new Promise((resolve) => {
       const go = (): void => {
         clearTimeout(timer);
+        forget();
         response.off('drain', go).off('close', go);
         resolve();
       };
-      const timer = setTimeout(() => response.destroy(), stallTimeoutMs);
+      const timer = setTimeout(() => connection.socket.destroy(), stallTimeoutMs);
+      const forget = connection.whenClosed(go);
       response.once('drain', go).once('close', go);
     });
   }
@@ -70,6 +75,7 @@ export class AnswerStream {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#forget();
     this.#options.ended();
   }
 }

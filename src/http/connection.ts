@@ -14,11 +14,26 @@ export class Connection {
   #running = 0;
   #changing = false;
   readonly #waiting: Exchange[] = [];
+  readonly #onClosed = new Set<() => void>();
   readonly #start: (exchange: Exchange) => void;
 
   constructor(socket: Socket, start: (exchange: Exchange) => void) {
     this.socket = socket;
     this.#start = start;
+    socket.once('close', () => {
+      for (const callback of this.#onClosed) callback();
+      this.#onClosed.clear();
+    });
+  }
+
+  /**
+   * Calls back once, when it is closed or if it is already. Returns how to take that back. A response does not tell it while those before it
+   * are unanswered: it has no socket yet.
+   */
+  whenClosed(callback: () => void): () => void {
+    this.#onClosed.add(callback);
+    if (this.socket.closed) setImmediate(() => this.#onClosed.delete(callback) && callback());
+    return () => this.#onClosed.delete(callback);
   }
 
   /** Requests begun and not yet answered. */

@@ -79,9 +79,9 @@ export class Exchange {
     // A body that nobody asked for is not read beside it: the connection ends with the answer.
     if (this.#leavesBodyUnread()) this.connection.closing = true;
     this.#writeHead(200, headers);
-    const { response } = this;
+    const { response, connection } = this;
     const { streamStallTimeoutMs: stallTimeoutMs } = this.#host;
-    return new AnswerStream({ response, stallTimeoutMs, ended: () => this.#finish() });
+    return new AnswerStream({ response, connection, stallTimeoutMs, ended: () => this.#finish() });
   }
 
   /** The client's name for the request, or one of ours: the same one at every call. */

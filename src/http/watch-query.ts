@@ -34,8 +34,8 @@ export function parseWatch(
   const target = parseTarget(values, limits.keyBytesMax);
   if (target.type === 'failure') return target;
   // A browser that comes back names what it had last in the header, and repeats the address with which it began.
-  const cursor = lastEventId(headers) ?? values.get('from');
-  if (cursor === undefined || cursor === '') return { type: 'watch', target, from: undefined, timeoutMs };
+  const cursor = lastEventId(headers) || (values.get('from') ?? '');
+  if (cursor === '') return { type: 'watch', target, from: undefined, timeoutMs };
   const from = parseCursor(target, cursor);
   if (from === 'malformed') {
     return failure('invalid_request', 'The cursor is none of ours: send one as it came, or none to begin with now.');
@@ -57,7 +57,8 @@ function parseTarget(values: ReadonlyMap<string, string>, keyBytesMax: number): 
   return key === undefined ? { type: 'prefix', bytes: prefix ?? Buffer.alloc(0) } : { type: 'key', bytes: key };
 }
 
-function lastEventId(headers: IncomingHttpHeaders): string | undefined {
+/** Empty when there is none: some send it so, and mean nothing by it. */
+function lastEventId(headers: IncomingHttpHeaders): string {
   const value = headers['last-event-id'];
-  return typeof value === 'string' ? value : undefined;
+  return typeof value === 'string' ? value : '';
 }

@@ -95,10 +95,7 @@ export class LocalFacade implements NodeFacade {
 
   /** What comes of watches. */
   watchOutcome: (call: WatchCall) => WatchOutcome = (call) => {
-    const sink = call.begin();
-    this.watches.push({ call, sink });
-    // It ends at once, unless somebody wants it otherwise.
-    sink.end({ type: 'shutting_down' });
+    this.watches.push({ call, sink: call.begin() });
     return { type: 'watching', close: () => (this.watchesClosed += 1) };
   };
   readonly watches: { readonly call: WatchCall; readonly sink: WatchSink }[] = [];

@@ -12,6 +12,11 @@ import { startFront, type Front } from './start-front.ts';
 let front: Front;
 beforeAll(async () => {
   front = await startFront();
+  // A watch would go on for ever.
+  front.node.watchOutcome = ({ begin }) => {
+    begin().end({ type: 'shutting_down' });
+    return { type: 'watching', close: () => undefined };
+  };
 });
 afterAll(() => front.close());
 

@@ -1,221 +1,244 @@
-/** A watch as its client sees it: what it may ask for, and how what it is told is written. */
-import http from 'node:http';
-import { afterEach, describe, expect, it } from 'vitest';
-import type { WatchCall, WatchOutcome } from '../../src/cluster/watch/hub.ts';
-import { formatCursor, nameOf } from '../../src/cluster/watch/cursor.ts';
+/** `GET /v1/watch` as a client sees it: how changes are told, what it may ask for, and how it is refused. */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { formatCursor, nameOf, type WatchTarget } from '../../src/cluster/watch/cursor.ts';
+import type { WatchOutcome } from '../../src/cluster/watch/hub.ts';
 import type { WatchSink } from '../../src/cluster/watch/watcher.ts';
+import type { Change } from '../../src/kv/changes.ts';
 import type { PartitionId } from '../../src/replica/ports.ts';
-import type { ErrorCode } from '../../src/api/errors.ts';
-import { expectProblem } from './expect-answer.ts';
+import { expectJson, expectProblem } from './expect-answer.ts';
 import { send } from './http-client.ts';
+import { onePartition } from './local-facade.ts';
 import { startFront, type Front } from './start-front.ts';
-
-const version = { revision: 7, incarnation: 1 };
-const p3 = 3 as PartitionId;
-const all = { type: 'prefix', bytes: Buffer.alloc(0) } as const;
-const cursorOf = (target: WatchCall['target']): string =>
-  formatCursor(nameOf(target), new Map([[p3, { incarnation: 1, index: 9, done: 0 }]]));
+import { WatchClient } from './watch-client.ts';
 
 let front: Front;
-let sinks: WatchSink[];
-let calls: WatchCall[];
-let closed: number;
-async function start(options: Parameters<typeof startFront>[0] = {}): Promise<void> {
-  front = await startFront(options);
-  [sinks, calls, closed] = [[], [], 0];
-  front.node.watchOutcome = (call) => {
-    calls.push(call);
-    sinks.push(call.begin());
-    return { type: 'watching', close: () => (closed += 1) };
-  };
-}
-afterEach(() => front.close());
+const clients: WatchClient[] = [];
+beforeAll(async () => {
+  front = await startFront();
+});
+afterEach(() => {
+  for (const client of clients.splice(0)) client.leave();
+});
+afterAll(() => front.close());
 
-class Reader {
-  text = '';
-  ended = false;
-  readonly response: http.IncomingMessage;
+const ndjson = { Accept: 'application/x-ndjson' };
 
-  constructor(response: http.IncomingMessage) {
-    this.response = response;
-    response.setEncoding('utf8').on('data', (text: string) => (this.text += text));
-    response.once('close', () => (this.ended = true));
+async function open(query = '', headers: Record<string, string> = {}): Promise<WatchClient> {
+  const before = front.node.watches.length;
+  const opened = WatchClient.open(front.baseUrl, `/v1/watch${query}`, headers);
+  // Lines come without anything before them, as headers do.
+  if (headers['Accept'] === ndjson.Accept) {
+    await expect.poll(() => front.node.watches.length).toBeGreaterThan(before);
+    lastSink().bookmark('c0');
   }
-
-  static open(path: string, headers: Record<string, string> = {}): Promise<Reader> {
-    return new Promise((resolve, reject) => {
-      const request = http.get(`${front.baseUrl}${path}`, { headers, agent: false }, (response) =>
-        resolve(new Reader(response)),
-      );
-      request.on('error', reject);
-    });
-  }
-
-  close(): void {
-    this.response.destroy();
-  }
+  const client = await opened;
+  clients.push(client);
+  return client;
 }
 
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 2));
-}
-
-const put = {
+const lastSink = (): WatchSink => front.node.watches.at(-1)?.sink as WatchSink;
+const version = { revision: 12, incarnation: 3 };
+const text = Buffer.from('a\nü "🚢"');
+const put: Change = { type: 'put', key: Buffer.from('ü/1'), value: text, contentType: 'text/plain', ...version };
+const binary: Change = {
   type: 'put',
-  key: Buffer.from('a'),
-  value: Buffer.from('one'),
-  contentType: 'text/plain',
+  key: Buffer.from([0xff]),
+  value: Buffer.from([0xfe, 0]),
+  contentType: '',
   ...version,
-} as const;
-const bytes = Buffer.from([0xff, 0]);
+};
+const removed: Change = { type: 'delete', key: Buffer.from('a'), ...version };
+const expired: Change = { type: 'expire', key: Buffer.from([0xff]), ...version };
+
+function tellAll(sink: WatchSink): void {
+  for (const [at, change] of [put, binary, removed, expired].entries()) {
+    sink.event(change, (onePartition + at) as PartitionId, `c${at + 1}`);
+  }
+  sink.bookmark('c5');
+}
+
+const putData = String.raw`{"key":"ü/1","value":"a\nü \"🚢\"","contentType":"text/plain","revision":12,"etag":"\"3-12\"","partition":1}`;
+const binaryData = String.raw`{"keyBase64":"/w==","valueBase64":"/gA=","revision":12,"etag":"\"3-12\"","partition":2}`;
+const removedData = String.raw`{"key":"a","revision":12,"etag":"\"3-12\"","partition":3}`;
+const expiredData = String.raw`{"keyBase64":"/w==","revision":12,"etag":"\"3-12\"","partition":4}`;
+const endData = String.raw`{"type":"urn:flotilla:problem:shutting_down","title":"This node is shutting down","status":503,"detail":"This node is shutting down; go on at another one.","code":"shutting_down","outcome":"not_applied","retryable":true,"requestId":"mine"}`;
 
 describe('what is told', () => {
-  it('comes as server-sent events', async () => {
-    await start();
-    const reader = await Reader.open('/v1/watch?prefix=a');
-    const [sink] = sinks;
-    sink?.bookmark('c1');
-    sink?.event(put, p3, 'c2');
-    sink?.event({ type: 'delete', key: bytes, ...version }, p3, 'c3');
-    sink?.end({ type: 'no_contact', detail: 'nobody is there' });
-    await until(() => reader.ended);
-    const { 'content-type': type, 'cache-control': cache } = reader.response.headers;
-    expect([reader.response.statusCode, type, cache]).toEqual([200, 'text/event-stream', 'no-store']);
-    const [retry, bookmark, event, removal, end] = reader.text.split('\n\n');
-    expect(retry).toBe('retry: 500');
-    expect(bookmark).toBe('id: c1\nevent: bookmark\ndata: {}');
-    expect(event).toBe(
-      'id: c2\nevent: put\ndata: {"key":"a","value":"one","contentType":"text/plain","revision":7,"etag":"\\"1-7\\"","partition":3}',
+  it('is server-sent events, byte for byte', async () => {
+    const client = await open('', { 'X-Request-Id': 'mine' });
+    expect(client.answer.statusCode).toBe(200);
+    expect(client.answer.headers).toMatchObject({
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+      'flotilla-node': 'n1',
+      'x-request-id': 'mine',
+      vary: 'Accept',
+    });
+    tellAll(lastSink());
+    lastSink().end({ type: 'shutting_down' });
+    expect(await client.all()).toBe(
+      [
+        'retry: 500\n\n',
+        `id: c1\nevent: put\ndata: ${putData}\n\n`,
+        `id: c2\nevent: put\ndata: ${binaryData}\n\n`,
+        `id: c3\nevent: delete\ndata: ${removedData}\n\n`,
+        `id: c4\nevent: expire\ndata: ${expiredData}\n\n`,
+        'id: c5\nevent: bookmark\ndata: {}\n\n',
+        // Without an id: it is no place to go on from.
+        `event: end\ndata: ${endData}\n\n`,
+      ].join(''),
     );
-    expect(removal).toBe(
-      'id: c3\nevent: delete\ndata: {"keyBase64":"/wA=","revision":7,"etag":"\\"1-7\\"","partition":3}',
+  });
+
+  it('is lines of JSON for who asks for them, byte for byte, each as it is described', async () => {
+    const client = await open('', { ...ndjson, 'X-Request-Id': 'mine' });
+    expect(client.answer.headers).toMatchObject({ 'content-type': 'application/x-ndjson', vary: 'Accept' });
+    tellAll(lastSink());
+    lastSink().end({ type: 'shutting_down' });
+    const told = await client.all();
+    expect(told).toBe(
+      [
+        '{"event":"bookmark","cursor":"c0"}\n',
+        `{"event":"put","cursor":"c1","data":${putData}}\n`,
+        `{"event":"put","cursor":"c2","data":${binaryData}}\n`,
+        `{"event":"delete","cursor":"c3","data":${removedData}}\n`,
+        `{"event":"expire","cursor":"c4","data":${expiredData}}\n`,
+        '{"event":"bookmark","cursor":"c5"}\n',
+        `{"event":"end","data":${endData}}\n`,
+      ].join(''),
     );
-    expect(end).toMatch(/^event: end\ndata: \{.*"code":"no_leader".*\}$/);
-  });
-
-  it('comes as lines to whoever asks for lines', async () => {
-    await start();
-    const reader = await Reader.open('/v1/watch', { Accept: 'application/x-ndjson' });
-    const [sink] = sinks;
-    sink?.bookmark('c1');
-    sink?.event({ ...put, value: bytes, contentType: '' }, p3, 'c2');
-    sink?.event({ type: 'expire', key: Buffer.from('a'), ...version }, p3, 'c3');
-    sink?.end({ type: 'too_old', detail: 'the log begins at 5' });
-    await until(() => reader.ended);
-    expect(reader.response.headers['content-type']).toBe('application/x-ndjson');
-    const lines = reader.text
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line) as unknown);
-    const told = { key: 'a', revision: 7, etag: '"1-7"', partition: 3 };
-    expect(lines).toEqual([
-      { event: 'bookmark', cursor: 'c1' },
-      { event: 'put', cursor: 'c2', data: { ...told, valueBase64: '/wA=' } },
-      { event: 'expire', cursor: 'c3', data: told },
-      { event: 'end', data: expect.objectContaining({ code: 'cursor_expired', status: 410 }) as unknown },
-    ]);
-  });
-
-  it('waits in a bounded buffer, of which its writer can know, while nobody takes it', async () => {
-    await start({ limits: { streamStallTimeoutMs: 300 } });
-    const reader = await Reader.open('/v1/watch');
-    reader.response.pause();
-    const [sink] = sinks;
-    const large = { ...put, value: Buffer.alloc(1024 * 1024, 'x') };
-    for (let count = 0; count < 8; count += 1) sink?.event(large, p3, 'c');
-    expect(sink?.queuedBytes()).toBeGreaterThan(1024 * 1024);
-    let drained = false;
-    void sink?.drained().then(() => (drained = true));
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(drained).toBe(false);
-    // Nothing is taken: its connection is closed, and nobody waits for it.
-    await until(() => drained && closed === 1);
-    expect(sink?.queuedBytes()).toBe(0);
-    reader.close();
-  });
-});
-
-describe('what is asked for', () => {
-  it('is all keys, some, or one, and from where on', async () => {
-    await start();
-    const key = { type: 'key', bytes: Buffer.from('k') } as const;
-    const paths = [
-      '/v1/watch',
-      '/v1/watch?prefix=a%2F',
-      '/v1/watch?keyBase64=/wA%3D',
-      `/v1/watch?key=k&from=${cursorOf(key)}`,
-      '/v1/watch?from=',
-    ];
-    for (const path of paths) (await Reader.open(path)).close();
-    expect(calls.map(({ target }) => [target.type, Buffer.from(target.bytes).toString('latin1')])).toEqual([
-      ['prefix', ''],
-      ['prefix', 'a/'],
-      ['key', '\xff\0'],
-      ['key', 'k'],
-      ['prefix', ''],
-    ]);
-    expect(calls.map(({ from }) => from?.get(p3)?.index)).toEqual([undefined, undefined, undefined, 9, undefined]);
-  });
-
-  it('goes on from what a browser had last, and not from where it had begun', async () => {
-    await start();
-    const older = formatCursor(nameOf(all), new Map([[p3, { incarnation: 1, index: 2, done: 0 }]]));
-    (await Reader.open(`/v1/watch?from=${older}`, { 'Last-Event-ID': cursorOf(all) })).close();
-    expect(calls[0]?.from?.get(p3)?.index).toBe(9);
+    for (const line of told.trimEnd().split('\n')) {
+      const answer = { status: 200, headers: client.answer.headers, body: Buffer.from(`${line}\n`) };
+      expectJson(answer, 'watchLine', 'application/x-ndjson');
+    }
   });
 
   it.each([
-    ['/v1/watch?key=a&prefix=b', /not both/],
-    ['/v1/watch?keys=a', /takes no query parameter "keys"/],
-    ['/v1/watch?from=nonsense', /none of ours/],
-    [`/v1/watch?key=k&from=${cursorOf(all)}`, /belongs to another watch/],
-  ])('is refused when it makes no sense: %s', async (path, why) => {
-    await start();
-    expect(expectProblem(await send(front.baseUrl, { path }), 'invalid_request').detail).toMatch(why);
-  });
-
-  it.each(['/v1/watch?key=', `/v1/watch?prefix=${'x'.repeat(1025)}`])('needs a key that can be: %#', async (path) => {
-    await start();
-    expectProblem(await send(front.baseUrl, { path }), 'invalid_key');
-  });
-
-  it.each<[WatchOutcome, ErrorCode]>([
-    [{ type: 'too_old', detail: 'it is too old' }, 'cursor_expired'],
-    [{ type: 'bad_cursor', detail: 'it is of another cluster' }, 'invalid_request'],
-    [{ type: 'too_many', detail: 'there are 5' }, 'overloaded'],
-    [{ type: 'failed', outcome: { type: 'no_leader', partition: p3, detail: 'none' } }, 'no_leader'],
-  ])('may be refused by the node: %o', async (outcome, code) => {
-    await start();
-    front.node.watchOutcome = () => outcome;
-    expectProblem(await send(front.baseUrl, { path: '/v1/watch' }), code);
-  });
-
-  it('takes no other method', async () => {
-    await start();
-    for (const method of ['HEAD', 'POST']) {
-      expect((await send(front.baseUrl, { method, path: '/v1/watch' })).status).toBe(405);
-    }
+    [{ type: 'too_old', detail: 'the log begins at 9' }, 'cursor_expired', 'the log begins at 9'],
+    [{ type: 'no_contact', detail: 'for 10 s nobody answered' }, 'no_leader', 'for 10 s nobody answered'],
+  ] as const)('ends with a problem that says why: %j', async (end, code, detail) => {
+    const client = await open();
+    lastSink().end(end);
+    // Nothing is told behind it, and the answer is whole.
+    lastSink().bookmark('c9');
+    lastSink().end({ type: 'shutting_down' });
+    const [, told = ''] = (await client.all()).split('event: end\ndata: ');
+    const problem = JSON.parse(told) as { readonly detail: string };
+    expect(problem).toMatchObject({ code });
+    expect(problem.detail).toContain(detail);
+    expect(told.trimEnd()).not.toContain('\n');
+    expect(client.answer.complete).toBe(true);
   });
 });
 
-describe('an open watch', () => {
-  it('is no request under way: others are answered, however many there are', async () => {
-    await start({ limits: { requestsMax: 2 } });
-    const readers = await Promise.all(Array.from({ length: 5 }, () => Reader.open('/v1/watch')));
-    expect((await send(front.baseUrl, { path: '/v1/kv/none' })).status).toBe(404);
-    for (const reader of readers) reader.close();
-    await until(() => closed === 5);
-    expect((await send(front.baseUrl, { path: '/v1/kv/none' })).status).toBe(404);
+const named = (target: WatchTarget): string =>
+  formatCursor(nameOf(target), new Map([[onePartition, { incarnation: 1, index: 5, done: 2 }]]));
+const prefixA: WatchTarget = { type: 'prefix', bytes: Buffer.from('a+') };
+const everything: WatchTarget = { type: 'prefix', bytes: Buffer.alloc(0) };
+const [ofPrefix, ofAll] = [named(prefixA), named(everything)];
+
+describe('what it may be asked for', () => {
+  const callOf = async (query: string, headers: Record<string, string> = {}): Promise<object> => {
+    await open(query, headers);
+    const { target, from } = front.node.watches.at(-1)?.call ?? {};
+    return { type: target?.type, bytes: Buffer.from(target?.bytes ?? []).toString('latin1'), from };
+  };
+  const now = undefined;
+  const place = (index: number): object => new Map([[onePartition, { incarnation: 1, index, done: 2 }]]);
+
+  it.each([
+    ['', 'prefix', ''],
+    ['?prefix=', 'prefix', ''],
+    ['?prefix=a%2B', 'prefix', 'a+'],
+    ['?prefix=a+b', 'prefix', 'a b'],
+    ['?prefixBase64=/w==', 'prefix', '\xff'],
+    ['?key=a%2Fb', 'key', 'a/b'],
+    ['?keyBase64=/w==', 'key', '\xff'],
+    ['?key=a&route=forward', 'key', 'a'],
+    [`?key=${'k'.repeat(1024)}`, 'key', 'k'.repeat(1024)],
+  ])('%s', async (query, type, bytes) => {
+    expect(await callOf(query)).toEqual({ type, bytes, from: now });
   });
 
-  it('ends when its node stops, and does not hold it up', async () => {
-    await start();
-    const reader = await Reader.open('/v1/watch', { Accept: 'application/x-ndjson' });
-    front.node.endWatches = () => sinks[0]?.end({ type: 'shutting_down' });
-    const startedAt = performance.now();
-    await front.server.close(2000);
-    await until(() => reader.ended);
-    expect(performance.now() - startedAt).toBeLessThan(3000);
-    expect(reader.text).toContain('"code":"shutting_down"');
+  it('goes on from a cursor; the one that a browser had last goes before the one in its address', async () => {
+    const query = `?prefix=a%2B&from=${ofPrefix}`;
+    expect(await callOf(query)).toMatchObject({ from: place(5) });
+    const later = formatCursor(nameOf(prefixA), new Map([[onePartition, { incarnation: 1, index: 9, done: 2 }]]));
+    expect(await callOf(query, { 'Last-Event-ID': later })).toMatchObject({ from: place(9) });
+    expect(await callOf('?prefix=a%2B', { 'Last-Event-ID': later })).toMatchObject({ from: place(9) });
+  });
+
+  it('begins with now where a cursor is empty, and an empty one hides no other', async () => {
+    expect(await callOf('?from=')).toMatchObject({ from: now });
+    expect(await callOf('', { 'Last-Event-ID': '' })).toMatchObject({ from: now });
+    expect(await callOf(`?from=${ofAll}`, { 'Last-Event-ID': '' })).toMatchObject({ from: place(5) });
+  });
+
+  it('has to begin in time', async () => {
+    await open('', { 'Flotilla-Timeout-Ms': '1234' });
+    const left = (front.node.watches.at(-1)?.call.deadlineAt ?? 0) - front.node.nowMs();
+    expect(left).toBeGreaterThan(0);
+    expect(left).toBeLessThanOrEqual(1234);
+  });
+});
+
+describe('what is refused', () => {
+  it.each([
+    ['?key=a&prefix=a', 'invalid_request', 'Either key or prefix'],
+    ['?keyBase64=YQ==&prefixBase64=YQ==', 'invalid_request', 'Either key or prefix'],
+    ['?key=a&keyBase64=YQ==', 'invalid_request', 'Either key or keyBase64'],
+    ['?colour=red', 'invalid_request', 'takes no query parameter "colour"'],
+    ['?key=a&key=b', 'invalid_request', 'twice'],
+    ['?keyBase64=YQ', 'invalid_request', 'standard base64'],
+    ['?prefix=%ff', 'invalid_request', 'UTF-8'],
+    ['?key=', 'invalid_key', 'at least one byte'],
+    ['?keyBase64=', 'invalid_key', 'at least one byte'],
+    [`?key=${'k'.repeat(1025)}`, 'invalid_key', 'at most 1024'],
+    [`?prefix=${'k'.repeat(1025)}`, 'invalid_key', 'at most 1024'],
+    ['?from=nonsense!', 'invalid_request', 'none of ours'],
+    ['?from=AAAA', 'invalid_request', 'none of ours'],
+    [`?from=${ofAll}AA`, 'invalid_request', 'none of ours'],
+    [`?from=${ofPrefix}`, 'invalid_request', 'belongs to another watch'],
+    [`?key=a%2B&from=${ofPrefix}`, 'invalid_request', 'belongs to another watch'],
+  ] as const)('%s', async (query, code, detail) => {
+    const before = front.node.watches.length;
+    expect(expectProblem(await send(front.baseUrl, { path: `/v1/watch${query}` }), code).detail).toContain(detail);
+    expect(front.node.watches).toHaveLength(before);
+  });
+
+  it('is also what stands in headers', async () => {
+    const refused = async (headers: Record<string, string>): Promise<string> =>
+      expectProblem(await send(front.baseUrl, { path: '/v1/watch', headers }), 'invalid_request').detail;
+    expect(await refused({ 'Last-Event-ID': 'nonsense' })).toContain('none of ours');
+    expect(await refused({ 'Flotilla-Timeout-Ms': '0' })).toContain('Flotilla-Timeout-Ms');
+  });
+
+  it.each(['HEAD', 'POST', 'PUT', 'DELETE'])('is the method %s', async (method) => {
+    const answer = await send(front.baseUrl, { method, path: '/v1/watch' });
+    expect([answer.status, answer.headers['allow']]).toEqual([405, 'GET']);
+    if (method !== 'HEAD') expectProblem(answer, 'method_not_allowed');
+  });
+
+  it.each<[Exclude<WatchOutcome, { type: 'watching' }>, Parameters<typeof expectProblem>[1], string | undefined]>([
+    [{ type: 'too_old', detail: 'the log begins at 9' }, 'cursor_expired', undefined],
+    [{ type: 'bad_cursor', detail: 'it is of another cluster' }, 'invalid_request', undefined],
+    [{ type: 'too_many', detail: '7 watches are open at this node' }, 'overloaded', '1'],
+    [
+      { type: 'failed', outcome: { type: 'no_leader', partition: onePartition, detail: 'nobody leads' } },
+      'no_leader',
+      '1',
+    ],
+    [{ type: 'failed', outcome: { type: 'shutting_down' } }, 'shutting_down', '1'],
+  ])('what the node refuses: %j', async (outcome, code, retryAfter) => {
+    const { watchOutcome } = front.node;
+    front.node.watchOutcome = () => outcome;
+    for (const headers of [{}, ndjson]) {
+      const answer = await send(front.baseUrl, { path: '/v1/watch', headers });
+      const problem = expectProblem(answer, code);
+      if ('detail' in outcome) expect(problem.detail).toContain(outcome.detail);
+      expect(answer.headers['retry-after']).toBe(retryAfter);
+    }
+    front.node.watchOutcome = watchOutcome;
   });
 });

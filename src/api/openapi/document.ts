@@ -19,12 +19,14 @@ import {
   type OperationDescription,
   type RouteDescription,
 } from './types.ts';
+import { watchRoutes } from './watch.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
 export const routeDescriptions: readonly RouteDescription[] = [
   ...keyRoutes,
   ...manyKeysRoutes,
+  ...watchRoutes,
   ...simpleRouteDescriptions,
   ...clusterRouteDescriptions,
   ...changeRouteDescriptions,

@@ -55,40 +55,6 @@ export const manyKeysRoutes: readonly RouteDescription[] = [
     },
   },
   {
-    path: '/v1/watch',
-    withoutHead: true,
-    operations: {
-      get: {
-        operationId: 'watch',
-        tag: 'many keys',
-        summary: 'Follow changes',
-        description:
-          'Changes of keys as they happen, over all partitions: `put`, `delete` and `expire`, of each key in the order of its revisions. Without a cursor it begins ' +
-          'behind everything that was acknowledged before. Each has a cursor, which holds at every node; a `bookmark`, at least every five seconds, has one as well, ' +
-          'and says that nothing is missing. An `end` says why the node ends the watch, as a problem.',
-        parameters: [
-          'watchedPrefix',
-          'prefixBase64',
-          'watchedKey',
-          'watchedKeyBase64',
-          'watchedFrom',
-          'lastEventId',
-          'route',
-          'timeoutMs',
-          'requestId',
-        ],
-        answers: [
-          {
-            status: 200,
-            description: 'What is told, for as long as both ends like.',
-            content: { type: 'events', lines: 'watchLine' },
-          },
-        ],
-        problems: ['invalid_key', 'cursor_expired', ...readProblems],
-      },
-    },
-  },
-  {
     path: '/v1/batch',
     operations: {
       post: {

@@ -39,7 +39,7 @@ export interface AnswerDescription {
 export type ContentDescription =
   | { readonly type: 'bytes' }
   | { readonly type: 'html' }
-  /** Server-sent events; `lines`: the same as lines of JSON, each by this schema, for whoever accepts `application/x-ndjson`. */
+  /** Server-sent events; `lines` as below. */
   | { readonly type: 'events'; readonly lines: SchemaName }
   /** `lines`: the same as lines of JSON, each by this schema, for whoever accepts `application/x-ndjson`. */
   | { readonly type: 'json'; readonly schema: SchemaName; readonly lines?: SchemaName };

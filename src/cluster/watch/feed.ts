@@ -125,24 +125,27 @@ export class Feed {
 
   /** Takes a watcher through the log, as fast as it takes what it is told, until it is where the others are. */
   async #follow(watcher: Watcher): Promise<void> {
-    const { source, partition, retryMs, clock } = this.#options;
+    const { source, partition, retryMs, clock, isFull } = this.#options;
     watcher.behind.add(partition);
+    // There is something to tell, so a replica here that has nothing is behind itself.
+    let elsewhere = false;
     for (;;) {
       await watcher.sink.drained();
       if (this.#isOver(watcher) || this.#catchesUp(watcher)) return;
-      const found = await source.poll(partition, watcher.at(partition), {
-        waitMs: 0,
-        distrustLocal: this.#distrustLocal,
-      });
-      if (this.#isOver(watcher)) return;
-      if (found.type === 'changes') {
-        if (found.through.index > watcher.at(partition).index) {
-          watcher.tell(partition, found.entries, found.through);
-          watcher.assuredAt = clock.monotonicMs();
-          continue;
+      if (!isFull(watcher)) {
+        const distrustLocal = this.#distrustLocal || elsewhere;
+        const found = await source.poll(partition, watcher.at(partition), { waitMs: 0, distrustLocal });
+        if (this.#isOver(watcher)) return;
+        if (found.type === 'too_old') return watcher.end(found);
+        // Those of other partitions come at the same time, and may have filled it: then this is read again later.
+        if (found.type === 'changes' && !isFull(watcher)) {
+          if (found.through.index > watcher.at(partition).index) {
+            watcher.tell(partition, found.entries, found.through);
+            watcher.assuredAt = clock.monotonicMs();
+            continue;
+          }
+          elsewhere = true;
         }
-      } else if (found.type === 'too_old') {
-        return watcher.end(found);
       }
       await new Promise<void>((resolve) => void clock.after(retryMs, resolve));
     }

@@ -104,10 +104,16 @@ export class WatchHub {
       const partition = partitions[at] as PartitionId;
       if (outcome.type !== 'point') return { type: 'failed', outcome };
       const wanted = cursorAt(from?.get(partition)) ?? { ...outcome.point, done: 0 };
-      const refusal = wrongPlace(partition, wanted, outcome.point) ?? (from && (await this.#tooOld(partition, wanted)));
+      const refusal = wrongPlace(partition, wanted, outcome.point);
       if (refusal !== undefined) return refusal;
       positions.set(partition, wanted);
     }
+    // All at once: each may take a while.
+    const refusals = await Promise.all(
+      [...(from === undefined ? [] : positions)].map(([id, place]) => this.#tooOld(id, place)),
+    );
+    const refusal = refusals.find((one) => one !== undefined);
+    if (refusal !== undefined) return refusal;
     if (this.#stopped) return { type: 'failed', outcome: { type: 'shutting_down' } };
     const watcher = new Watcher({ target, positions, sink: begin(), nowMs: clock.monotonicMs() });
     this.#watchers.add(watcher);
@@ -203,6 +209,9 @@ export class WatchHub {
       if (missing.length === 0) {
         watcher.assuredAt = startedAt;
         watcher.sink.bookmark(watcher.cursor());
+      } else if (partitions.every((partition) => confirmed.has(partition)) && watcher.sink.queuedBytes() > 0) {
+        // Nothing is kept from it: its reader is slow, and is cut off elsewhere if it takes nothing.
+        watcher.assuredAt = startedAt;
       } else if (startedAt - watcher.assuredAt > limits.contactMs) {
         const detail = `for ${limits.contactMs} ms nobody could say that nothing is missing of partition ${missing[0]}`;
         watcher.end({ type: 'no_contact', detail });
@@ -229,6 +238,7 @@ function wrongPlace(partition: PartitionId, from: WatchPosition, now: ChangePoin
   if (from.incarnation < now.incarnation) {
     return { type: 'too_old', detail: `partition ${partition} was begun anew since` };
   }
-  if (from.incarnation === now.incarnation && from.index <= now.index) return undefined;
+  const within = from.done > 0 ? from.index + 1 : from.index;
+  if (from.incarnation === now.incarnation && within <= now.index) return undefined;
   return { type: 'bad_cursor', detail: `the cursor is ahead of partition ${partition}: it is of another cluster` };
 }

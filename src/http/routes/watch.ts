@@ -25,6 +25,9 @@ async function answerWatch({ node, config }: FrontContext, exchange: Exchange): 
   if (call.type === 'failure') return exchange.problem(call);
   const format = headers.accept?.includes(ndjson) === true ? asLine : asEvent;
   const { target, from, timeoutMs } = call;
+  const { connection } = exchange;
+  // What comes behind it on the connection would wait for its end.
+  connection.closing = true;
   const begin = (): WatchSink => {
     const type = format === asLine ? ndjson : eventStream;
     // Proxies are not to gather it, nor to keep it.
@@ -46,9 +49,7 @@ async function answerWatch({ node, config }: FrontContext, exchange: Exchange): 
   };
   const outcome = await node.watch({ target, from, deadlineAt: node.nowMs() + timeoutMs, begin });
   if (outcome.type !== 'watching') return exchange.problem(refusalOf(outcome));
-  const { response } = exchange;
-  if (response.closed) outcome.close();
-  else response.once('close', outcome.close);
+  connection.whenClosed(outcome.close);
 }
 
 /** So long a browser waits before it comes back. */
