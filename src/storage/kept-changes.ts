@@ -10,6 +10,7 @@
 import type { Scratch } from '../bytes.ts';
 import type { LogIndex } from '../raft/types.ts';
 import type { PartitionId } from '../replica/ports.ts';
+import { StorageDamage } from './damage.ts';
 import type { Database, DatabaseBatch } from './database.ts';
 import { indexKey, indexOfKey, RecordKind } from './keys.ts';
 import { decodeNumbersAndBody, encodeNumbers, putRecord } from './sealing.ts';
@@ -51,15 +52,18 @@ export class KeptChanges {
     this.#indexes = [...recovered];
   }
 
-  /** Undefined: the entry did all that it says, if it is applied. Throws a StorageDamage for a record that does not verify. */
+  /** Undefined: the entry did all that it says, if it is applied. Throws a StorageDamage for a record that does not verify, or is gone. */
   get(index: LogIndex): Uint8Array | undefined {
     const staged = this.#staged.get(index);
     if (staged !== undefined) return staged;
-    // None are below the first: there is nothing to be looked for, and most partitions have none at all.
-    if (index < (this.#indexes[0] ?? Infinity)) return undefined;
+    if (!isWithin(this.#indexes, index)) return undefined;
     const key = indexKey(this.#partition, RecordKind.keptChanges, index);
     const value = this.#database.get(key);
-    return value === undefined ? undefined : decodeNumbersAndBody(key, value, 0, () => `changes of ${index}`).body;
+    if (value === undefined) {
+      const what = `partition ${this.#partition}: what was kept of entry ${index} is not there any more`;
+      throw new StorageDamage(what, this.#partition);
+    }
+    return decodeNumbersAndBody(key, value, 0, () => `changes of ${index}`).body;
   }
 
   stage(index: LogIndex, kept: Uint8Array): void {
@@ -85,4 +89,14 @@ export class KeptChanges {
       batch.delete(indexKey(this.#partition, RecordKind.keptChanges, index));
     }
   }
+}
+
+function isWithin(ascending: readonly number[], wanted: number): boolean {
+  let [low, high] = [0, ascending.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ascending[middle] as number) < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return ascending[low] === wanted;
 }
