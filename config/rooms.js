@@ -17,7 +17,7 @@ export const rooms = {
   replica: { values: ['raft', 'kv', 'planted', ...shared], packages: ['node:'] },
   storage: {
     values: ['raft/types', 'kv', 'planted', ...shared],
-    types: ['replica/ports'],
+    types: ['replica/ports', 'metrics/ports'],
     packages: ['node:', 'classic-level', '@node-rs/crc32'],
   },
   transport: {
@@ -28,6 +28,7 @@ export const rooms = {
   cluster: { values: ['raft', 'kv', 'replica', 'planted', ...shared], packages: ['node:'] },
   node: {
     values: ['raft', 'kv', 'replica', 'storage', 'transport', 'cluster', 'planted', ...shared],
+    types: ['metrics/ports'],
     packages: ['node:'],
   },
   /** What a stopped node's directory holds, and how partitions begin anew from it: it reads all, and runs nothing. */
@@ -37,8 +38,14 @@ export const rooms = {
   },
   http: {
     values: ['api', 'cluster', 'kv', 'dashboard', ...shared],
-    types: ['replica/ports'],
+    types: ['replica/ports', 'metrics/ports'],
     packages: ['node:', 'express', 'ajv'],
+  },
+  /** What is counted reaches it through `ports`; it alone knows in which format that is told. */
+  metrics: {
+    values: ['api/errors', ...shared],
+    types: ['cluster/types', 'replica/options'],
+    packages: ['node:', 'prom-client'],
   },
   api: { values: shared, types: ['kv/types'], packages: ['node:', 'ajv'] },
   /** The key hash is frozen for good and imports nothing: by it a client finds the leader without asking. */
@@ -58,7 +65,7 @@ export const rooms = {
     packages: ['node:'],
   },
   /** `main.ts` composes: what runs a node is given to the command line, not imported by it. */
-  main: { values: ['cli', 'node', 'http', ...shared], packages: ['node:'] },
+  main: { values: ['cli', 'node', 'http', 'metrics', ...shared], packages: ['node:'] },
   /** The launcher: runs before anything is built. */
   flotilla: { values: [], packages: ['node:'] },
   assert: { values: [], packages: [] },

@@ -56,6 +56,12 @@ describe('the rooms', () => {
     ['node/node.ts', '../seeded-bugs.ts'],
     ['cli/program.ts', '../seeded-bugs.ts'],
     ['http/server.ts', '../planted.ts'],
+    ['raft/quorum.ts', 'prom-client'],
+    ['storage/commit-queue.ts', 'prom-client'],
+    ['http/server.ts', 'prom-client'],
+    ['http/server.ts', '../metrics/metrics.ts'],
+    ['storage/group-commit.ts', '../metrics/ports.ts'],
+    ['metrics/metrics.ts', '../http/server.ts'],
   ])('refuse src/%s the import of %s', async (path, source) => {
     expect(await broken(untyped, `src/${path}`, uses(source))).toEqual(['rooms/imports']);
   });
@@ -89,8 +95,16 @@ describe('the rooms', () => {
     ['raft/leader.ts', '../planted.ts'],
     ['storage/commit-queue.ts', '../planted.ts'],
     ['sim/worker.ts', '../seeded-bugs.ts'],
+    ['metrics/metrics.ts', 'prom-client'],
+    ['main.ts', './metrics/metrics.ts'],
   ])('let src/%s import %s', async (path, source) => {
     expect(await broken(untyped, `src/${path}`, uses(source))).toEqual([]);
+  });
+
+  it('let storage, node and http have the types of what is counted', async () => {
+    for (const path of ['src/storage/group-commit.ts', 'src/node/group-host.ts', 'src/http/server.ts']) {
+      expect(await broken(untyped, path, usesType('../metrics/ports.ts'))).toEqual([]);
+    }
   });
 
   it('let storage and transport have the types of the ports, and nothing that runs', async () => {

@@ -19,6 +19,8 @@ import { WatchHub } from '../cluster/watch/hub.ts';
 import { Router } from '../cluster/router.ts';
 import { collectStatus, type StatusReports } from '../cluster/status.ts';
 import type { NodeFacade } from '../cluster/types.ts';
+import type { NodeReadings } from '../metrics/ports.ts';
+import type { PeerStatistics } from '../transport/tcp-transport.ts';
 import type {
   Clock,
   DiskSpace,
@@ -47,6 +49,8 @@ export interface NodeTransport extends Transport {
   setClusterId(clusterId: string): void;
   setPeers(peers: readonly { readonly nodeId: NodeId; readonly host: string; readonly port: number }[]): void;
   close(): Promise<void>;
+  /** The connections to the other nodes, as far as there are any. */
+  statistics?(): readonly PeerStatistics[];
 }
 
 export interface TransportBinding {
@@ -96,6 +100,8 @@ export interface ComposedNode {
   readonly ready: Promise<void>;
   /** The replica of a partition that lives here. */
   replica(partition: PartitionId): Replica | undefined;
+  /** For metrics: what is known here, at once. */
+  readings(): NodeReadings;
   /** Others lead what this node leads, as far as there are others; it goes on answering. */
   handOver(): Promise<void>;
   /** From now on nothing that this node has stored decides anything: no replica of it votes, acknowledges or answers. */
@@ -272,6 +278,17 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
       return hosted.handOver();
     },
     replica: (partition) => hosted.replica(partition),
+    readings: () => ({
+      ready: facade.readiness().ready,
+      ...hosted.readings(),
+      pendingBytes: storage.pendingBytes(),
+      watchers: watches.watchers,
+      watchQueuedBytes: watches.queuedBytes,
+      peers: (transport.statistics?.() ?? []).map((peer) => ({
+        ...peer,
+        queuedBytes: peer.queuedBytes + peer.bulkQueuedBytes,
+      })),
+    }),
     halt() {
       halted = true;
       facade.shutDown();

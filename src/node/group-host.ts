@@ -23,6 +23,7 @@ import type {
   ReplicaStatus,
   StaleValue,
 } from '../cluster/types.ts';
+import type { NodeReadings } from '../metrics/ports.ts';
 import { planted } from '../planted.ts';
 import { StorageDamage } from '../storage/damage.ts';
 import { DigestHost } from './digest-host.ts';
@@ -57,6 +58,9 @@ export interface GroupHostOptions {
   readonly metadata: StateObserver & { dropped(): void };
 }
 
+/** What of a node's readings its groups tell. */
+type GroupReadings = Pick<NodeReadings, 'replicas' | 'queues' | 'electionsStarted' | 'electionsWon' | 'snapshots'>;
+
 export class GroupHost implements LocalReplicas, LocalLeaderships, LocalChanges {
   readonly #options: GroupHostOptions;
   readonly #hosted: HostedReplicas;
@@ -81,6 +85,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships, LocalChanges 
   #tickedAt = 0;
   /** Nodes at whose addresses nobody listened when last tried. */
   readonly #gone = new Set<NodeId>();
+  readonly #elections = { started: 0, won: 0 };
   #peers: readonly NodeId[];
 
   /** Resolves once every partition hosted here has known a leader. */
@@ -307,6 +312,23 @@ export class GroupHost implements LocalReplicas, LocalLeaderships, LocalChanges 
     return [...this.#hosted.statuses(), ...this.#inDoubt.statuses(), ...this.#removed.statuses(nodeId)];
   }
 
+  readings(): GroupReadings {
+    const queues = { messages: 0, writes: 0, reads: 0 };
+    for (const replica of this.#hosted.all()) {
+      const { messages, writes, reads } = replica.queues();
+      queues.messages += messages;
+      queues.writes += writes;
+      queues.reads += reads;
+    }
+    return {
+      replicas: this.statuses(),
+      queues,
+      electionsStarted: this.#elections.started,
+      electionsWon: this.#elections.won,
+      snapshots: this.#snapshots.readings(),
+    };
+  }
+
   /** What this node had and can't use, or has not again yet, in words; undefined when nothing is missing. */
   missing(): string | undefined {
     return this.#inDoubt.reason();
@@ -487,6 +509,10 @@ export class GroupHost implements LocalReplicas, LocalLeaderships, LocalChanges 
       campaignsFirst: partition.preferredLeader === nodeId,
       wake: () => this.#loop.wake(replica),
       onLeader: (hint) => this.#leaderChanged(partition.id, hint),
+      onRole: (role) => {
+        if (role === 'candidate') this.#elections.started += 1;
+        else if (role === 'leader') this.#elections.won += 1;
+      },
       onSnapshotDue: (due) => this.#snapshots.due(due),
       pinnedIndex: (id) => this.#snapshots.pinnedIndex(id),
       onRemoved: () => this.#replicaRemoved(replica),

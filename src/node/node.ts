@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
 import type { NodeFacade } from '../cluster/types.ts';
+import type { NodeReadings, StorageMeter } from '../metrics/ports.ts';
 import type { NodeId, Storage } from '../replica/ports.ts';
 import { StorageDamage } from '../storage/damage.ts';
 import { diskSpaceOf, roomToStart } from '../storage/disk-space.ts';
@@ -25,10 +26,14 @@ export interface NodeOptions {
   readonly joinAt: readonly string[] | undefined;
   /** It listens, and waits to be let in by the cluster at these addresses. Rejects when they never will. */
   readonly askToJoin: (addresses: readonly string[]) => Promise<void>;
+  /** Hears of each batch that is written. */
+  readonly meter?: StorageMeter;
 }
 
 export interface RunningNode {
   readonly facade: NodeFacade;
+  /** For metrics: what is known here, at once. */
+  readings(): NodeReadings;
   /** Every partition hosted here knows its leader. */
   readonly ready: Promise<void>;
   /** Resolves when the node must stop: its disk failed, a record is damaged, or an invariant broke. From then on nothing leaves it. */
@@ -91,6 +96,7 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
       incarnation: identity.identity().incarnation,
       onFailure: failure.report,
       logger,
+      meter: options.meter,
     });
     // Loaded while the disk is read. A storage that does not open is heard below.
     opening.catch(() => undefined);
@@ -141,6 +147,7 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
     });
     return {
       facade: node.facade,
+      readings: () => node.readings(),
       ready: node.ready,
       failed: failure.failed,
       full: full.failed,

@@ -1,6 +1,7 @@
 /** Snapshots between this node and others: which replica needs one, which is sent one, and what is kept for them. */
 import type { Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
+import type { SnapshotReadings } from '../metrics/ports.ts';
 import { requestNameBytesMax } from '../kv/command.ts';
 import { resultBytesMax } from '../kv/machine.ts';
 import { encodeConfiguration } from '../raft/configuration.ts';
@@ -40,6 +41,9 @@ export class SnapshotHost {
   readonly #receiver: SnapshotReceiver;
   /** Why followers did not take the last one. */
   readonly #refused = new Map<string, string>();
+  /** Transfers from here that came to an end, by what came of them. */
+  readonly #ended = { installed: 0, not_needed: 0, busy: 0, refused: 0, failed: 0, unreadable: 0, cancelled: 0 };
+  #installed = 0;
 
   constructor(options: SnapshotHostOptions) {
     const { config, map, storage, transport, clock } = options;
@@ -67,7 +71,11 @@ export class SnapshotHost {
       storage,
       noRoom: (bytes) => options.disks.refusal(bytes),
       wants: (snapshot) => this.#wants(snapshot),
-      install: (snapshot) => options.replica(snapshot.partition)?.install(snapshot) ?? Promise.resolve('not_needed'),
+      install: async (snapshot) => {
+        const outcome = await options.replica(snapshot.partition)?.install(snapshot);
+        if (outcome === 'installed') this.#installed += 1;
+        return outcome ?? 'not_needed';
+      },
     });
   }
 
@@ -79,6 +87,7 @@ export class SnapshotHost {
     const refusedBefore = this.#refused.get(target);
     if (refusedBefore === undefined) logger.info({ partition, to: to.nodeId }, 'a follower needs a snapshot');
     this.#sender.send(due, (outcome) => {
+      this.#ended[outcome.type] += 1;
       const reason = 'reason' in outcome ? outcome.reason : undefined;
       if (outcome.type === 'refused') this.#refused.set(target, outcome.reason);
       else this.#refused.delete(target);
@@ -104,6 +113,17 @@ export class SnapshotHost {
   end(partition: PartitionId): Promise<void> | undefined {
     this.#sender.cancelPartition(partition);
     return this.#receiver.end(partition);
+  }
+
+  readings(): SnapshotReadings {
+    const { bytesSent, transfers } = this.#sender.status();
+    return {
+      sending: transfers.filter(({ phase }) => phase !== 'resumable').length,
+      receiving: this.#receiver.status().length,
+      sentBytes: bytesSent,
+      ended: { ...this.#ended },
+      installed: this.#installed,
+    };
   }
 
   pinnedIndex(partition: PartitionId): LogIndex | undefined {

@@ -1,6 +1,6 @@
 /** What a replica is made of, and what comes of what it is asked. */
 import type { CommandResult, RangePage, StateWrite, ValueRecord } from '../kv/types.ts';
-import type { LogIndex, RaftLimits, ReplicaId, Term } from '../raft/types.ts';
+import type { LogIndex, RaftLimits, ReplicaId, RoleName, Term } from '../raft/types.ts';
 import type { ChangePoint } from './change-log.ts';
 import type { CompactionLimits } from './compaction.ts';
 import type { SweepLimits } from './sweeper.ts';
@@ -40,6 +40,8 @@ export interface ReplicaOptions {
   /** Asks the node for a `drive` in this or the next loop turn. */
   readonly wake: () => void;
   readonly onLeader: (hint: LeaderHint | undefined) => void;
+  /** Its role, or the term of it, has changed: heard before `onLeader`. */
+  readonly onRole?: ((role: RoleName) => void) | undefined;
   /** A follower needs what the log no longer has: to be sent a snapshot, and reported by `snapshotEnded`. */
   readonly onSnapshotDue: (due: SnapshotDue) => void;
   /** Where the oldest snapshot of the partition that is being sent ends: the log is kept from there on. */
@@ -52,6 +54,13 @@ export interface ReplicaOptions {
   readonly lowDisks: ReadonlyMap<NodeId, string>;
   /** Who follows what is applied here. */
   readonly observer: StateObserver | undefined;
+}
+
+/** What waits for a replica: messages not looked at, writes not committed, reads not confirmed. */
+export interface ReplicaQueues {
+  readonly messages: number;
+  readonly writes: number;
+  readonly reads: number;
 }
 
 export interface StateObserver {

@@ -38,7 +38,7 @@ import { configurationOf } from './founding.ts';
 import { LogClock, type TermTime } from './log-clock.ts';
 import { LogSizes } from './log-sizes.ts';
 import { MemberHosts } from './member-hosts.ts';
-import type { ReplicaOptions, ReplicaOutcome, StaleRead, TransferStanding } from './options.ts';
+import type { ReplicaOptions, ReplicaOutcome, ReplicaQueues, StaleRead, TransferStanding } from './options.ts';
 import { Sweeper } from './sweeper.ts';
 import { NamedRequests } from './named-requests.ts';
 import { PendingProposals, PendingReads, type ReadQuery } from './pending.ts';
@@ -400,6 +400,11 @@ export class Replica {
     return this.#raft.status();
   }
 
+  queues(): ReplicaQueues {
+    const writes = this.#proposals.length + this.#pending.size;
+    return { messages: this.#messages.length, writes, reads: this.#reads.size };
+  }
+
   machineState(): MachineState {
     return this.#machineState;
   }
@@ -698,6 +703,7 @@ export class Replica {
     }
     if (leadership.role === 'leader') this.#logClock.lead(leadership.term);
     if (leadership.leader !== noReplica) this.#leaderSeen = true;
+    this.#options.onRole?.(leadership.role);
     this.#options.onLeader(this.leader());
   }
 }

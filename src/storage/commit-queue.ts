@@ -21,6 +21,8 @@ export interface CommitQueueOptions<Item extends Queued> {
   /** Runs after the fsync, before the next batch can start. May throw what a failed write would. */
   readonly onDurable: (items: readonly Item[], mark: Mark) => void;
   readonly onFailure: (error: unknown) => void;
+  /** Hears of each batch as it begins to be written; what it returns is called once that is durable. */
+  readonly onBatch?: ((batch: { readonly items: number; readonly bytes: number }) => () => void) | undefined;
 }
 
 /**
@@ -76,8 +78,12 @@ export class CommitQueue<Item extends Queued> {
       const batch = this.#options.database.batch();
       const bytes = this.#options.encode(items, batch, this.#scratch);
       const mark = this.#options.sequence.append(batch, this.#scratch, bytes);
+      const onWritten = this.#options.onBatch?.({ items: items.length, bytes });
       void batch.write().then(
-        () => this.#completed(items, mark),
+        () => {
+          onWritten?.();
+          this.#completed(items, mark);
+        },
         (error: unknown) => (planted('fsync-error-swallowed') ? this.#completed(items, mark) : this.#failed(error)),
       );
     } catch (error) {

@@ -1,4 +1,5 @@
 import { assert } from '../assert.ts';
+import type { StorageMeter } from '../metrics/ports.ts';
 import { planted } from '../planted.ts';
 import type { StorageConfig } from '../config.ts';
 import type { DueKey, MachineState, RememberedAt, StateReader, StateWrite } from '../kv/types.ts';
@@ -46,6 +47,8 @@ export interface GroupCommitOptions {
   readonly onFailure: (error: unknown) => void;
   /** Runs after each fsync, before anybody is told. For tests that cut the power. */
   readonly onSynced?: (database: DatabaseName) => void;
+  /** Hears of each batch. */
+  readonly meter?: StorageMeter | undefined;
 }
 
 type QueuedLogWrite =
@@ -96,7 +99,7 @@ export class GroupCommit implements OfflineStorage {
   #closing: (() => void) | undefined;
 
   constructor(options: GroupCommitOptions, recovered: RecoveredStorage) {
-    const { config, databases, incarnation } = options;
+    const { config, databases, incarnation, meter } = options;
     this.#options = options;
     this.#budget = new HeaderCacheBudget(config.headerCacheBytes);
     const { batchBytesMax } = config;
@@ -114,6 +117,7 @@ export class GroupCommit implements OfflineStorage {
       },
       onDurable: (items, mark) => this.#logDurable(items, mark),
       onFailure,
+      onBatch: meter && ((batch) => meter.batchBegun('log', batch)),
     });
     this.#snapshots = new OpenSnapshots(databases.state, (error) => this.#fail(error));
     this.#traps = new StateTraps((partition) => this.#snapshots.openReading(partition));
@@ -130,6 +134,7 @@ export class GroupCommit implements OfflineStorage {
         this.#resolveIfIdle();
       },
       onFailure,
+      onBatch: meter && ((batch) => meter.batchBegun('state', batch)),
     });
     for (const stored of recovered.groups) {
       const group = this.#open(stored, isFounded(stored));

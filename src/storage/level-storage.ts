@@ -10,6 +10,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { StorageConfig } from '../config.ts';
 import type { Logger } from '../logger.ts';
+import type { StorageMeter } from '../metrics/ports.ts';
 import { allOrNone } from './all-or-none.ts';
 import { prepareDirectory, syncDirectory } from './data-directory.ts';
 import type { Database, DatabaseName, Databases } from './database.ts';
@@ -31,6 +32,8 @@ export interface LevelStorageOptions {
   /** Runs once, when a batch could not be made durable: the node must stop. */
   readonly onFailure: (error: unknown) => void;
   readonly logger?: Logger;
+  /** Hears of each batch. */
+  readonly meter?: StorageMeter | undefined;
 }
 
 export interface LevelStorage extends OfflineStorage {
@@ -97,6 +100,7 @@ export async function openLevelStorage(options: LevelStorageOptions): Promise<Le
       incarnation: options.incarnation,
       after,
       onFailure: options.onFailure,
+      meter: options.meter,
       ...(config.recordSyncPoints && config.sync ? { onSynced } : {}),
     });
     space.watch(storage);

@@ -18,7 +18,7 @@ interface Waiting {
 
 export interface StateQueueOptions extends Pick<
   CommitQueueOptions<QueuedStateWrite>,
-  'database' | 'sequence' | 'onFailure'
+  'database' | 'sequence' | 'onFailure' | 'onBatch'
 > {
   readonly config: StorageConfig;
   readonly after: Clock['after'];
@@ -63,6 +63,7 @@ export class StateQueue {
       },
       onDurable: (items) => this.#durable(items),
       onFailure,
+      onBatch: options.onBatch,
     });
   }
 

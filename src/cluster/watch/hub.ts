@@ -66,6 +66,11 @@ export class WatchHub {
     return this.#watchers.size;
   }
 
+  /** Told to all watchers and not taken by them, as it was a moment ago. */
+  get queuedBytes(): number {
+    return this.#queuedBytes();
+  }
+
   async watch(call: WatchCall): Promise<WatchOutcome> {
     const { watchersMax } = this.#options.limits;
     if (this.#stopped) return { type: 'failed', outcome: { type: 'shutting_down' } };
