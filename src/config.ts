@@ -43,6 +43,7 @@ export interface Config {
   readonly transport: TransportConfig;
   readonly limits: LimitsConfig;
   readonly watch: WatchConfig;
+  readonly metrics: MetricsConfig;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
 
@@ -320,6 +321,21 @@ export interface LimitsConfig {
   readonly oldCopyWaitMs: number;
   /** Single-key requests may be answered in front of Express. */
   readonly fastPath: boolean;
+  /**
+   * A request that takes longer has a line in the log: a second is far beyond what disks and a quiet network take, and about what an election
+   * does, so that a line says that something was the matter. 0 for none.
+   */
+  readonly slowRequestMs: number;
+  /** Such lines in a second at most; of the others it is said how many they were. A flood of slow requests must not make a node slower. */
+  readonly slowRequestLinesMax: number;
+}
+
+/** What `/metrics` tells. */
+export interface MetricsConfig {
+  /** With more partitions on a node none has series of its own: some ten lines each, of which Prometheus keeps each as a series of its own. */
+  readonly partitionsMax: number;
+  /** The event loop is asked so often how late it is; each costs a microsecond. */
+  readonly loopSampleMs: number;
 }
 
 /** Who watches changes at this node. */
@@ -501,6 +517,8 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     formationRequestTimeoutMs: 1000,
     oldCopyWaitMs: 1000,
     fastPath: true,
+    slowRequestMs: 1000,
+    slowRequestLinesMax: 10,
   },
   watch: {
     watchersMax: 10_000,
@@ -513,6 +531,10 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     pageBytesMax: 64 * KiB,
     bufferBytesMax: 1 * MiB,
     buffersBytesMax: 64 * MiB,
+  },
+  metrics: {
+    partitionsMax: 512,
+    loopSampleMs: 100,
   },
   logLevel: 'info',
 };

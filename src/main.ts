@@ -8,6 +8,8 @@ import { runCommandLine, type NodeStart } from './cli/program.ts';
 import { onStopRequest } from './cli/stop-signals.ts';
 import { AssertionError } from './assert.ts';
 import type { Logger } from './logger.ts';
+import type { Metrics } from './metrics/metrics.ts';
+import type { StorageMeter } from './metrics/ports.ts';
 import type { RunningNode } from './node/node.ts';
 
 const exitCodes = { startFailed: 1, bug: 70, diskFailed: 74 } as const;
@@ -24,10 +26,15 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
   const ask = (addresses: readonly string[]): Promise<void> =>
     askToJoin({ config, addresses, onWaiting: (reason) => logger.info(reason) });
   const startNode = async (joinAt: readonly string[] | undefined): Promise<RunningNode> =>
-    (await nodePart).startNode({ config, logger, joinAt, askToJoin: ask });
+    (await nodePart).startNode({ config, logger, joinAt, askToJoin: ask, meter });
   const { createLogger } = await import('./logger.ts');
   const logger = createLogger({ nodeId: config.nodeId, level: config.logLevel, pretty: process.stderr.isTTY });
   stopOnBugs(logger);
+  // What it is made of is loaded while the node reads its disk; nothing that is written before is worth a later start.
+  let metrics: Metrics | undefined;
+  const meter: StorageMeter = {
+    batchBegun: (database, batch) => metrics?.storage.batchBegun(database, batch) ?? ((): void => undefined),
+  };
   for (const notice of notices) logger.warn(notice);
   // Until it serves there is nothing to finish: all that matters is on disk already, or was never promised.
   let stopServing = (): Promise<void> => Promise.resolve();
@@ -49,9 +56,14 @@ async function runNode({ config, notices }: NodeStart): Promise<void> {
     const starting = startNode(joinAt);
     // Loaded while the node reads its disk. A failed start is heard below.
     starting.catch(() => undefined);
-    const { startHttp } = await import('./http/server.ts');
+    const [{ startHttp }, { Metrics }] = await Promise.all([
+      import('./http/server.ts'),
+      import('./metrics/metrics.ts'),
+    ]);
+    const counted = (metrics ??= new Metrics(config.metrics));
     const node = await starting.catch(exitForFailedStart);
-    const http = await startHttp({ node: node.facade, config, logger }).catch(exitForFailedStart);
+    counted.followNode(() => node.readings());
+    const http = await startHttp({ node: node.facade, config, logger, metrics: counted }).catch(exitForFailedStart);
     const leave = async (): Promise<void> => {
       await node.handOver();
       await http.close(config.limits.drainTimeoutMs);

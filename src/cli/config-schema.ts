@@ -244,6 +244,8 @@ export const configSchema: Section = section({
     formationRequestTimeoutMs: milliseconds(1, minuteMs),
     oldCopyWaitMs: milliseconds(1, minuteMs),
     fastPath: boolean,
+    slowRequestMs: milliseconds(0, 60 * minuteMs),
+    slowRequestLinesMax: whole(1, 10_000),
   }),
   watch: section({
     watchersMax: whole(0, 1_000_000),
@@ -256,6 +258,10 @@ export const configSchema: Section = section({
     pageBytesMax: bytes(1 * KiB, 4 * MiB),
     bufferBytesMax: bytes(1 * KiB, 1 * GiB),
     buffersBytesMax: bytes(1 * KiB, 64 * GiB),
+  }),
+  metrics: section({
+    partitionsMax: whole(0, 4097),
+    loopSampleMs: milliseconds(10, minuteMs),
   }),
   logLevel: oneOf('debug', 'info', 'warn', 'error'),
 });

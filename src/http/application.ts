@@ -11,6 +11,7 @@ import { clusterRoutes } from './routes/cluster.ts';
 import { dashboardRoute } from './routes/dashboard.ts';
 import { keysRoute } from './routes/keys.ts';
 import { healthRoutes } from './routes/health.ts';
+import { metricsRoute } from './routes/metrics.ts';
 import { openApiRoute } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
 import { simpleRoutes } from './routes/simple.ts';
@@ -23,6 +24,7 @@ import { splitTarget } from './target.ts';
 export const routes: readonly Route[] = [
   ...pageRoutes,
   ...healthRoutes,
+  metricsRoute,
   openApiRoute,
   ...clusterRoutes,
   keysRoute,
@@ -72,6 +74,7 @@ export function createApplication(context: FrontContext): Application {
 
 function serveRoute(context: FrontContext, exchange: Exchange, route: Route): void | Promise<void> {
   const { method = '', url = '' } = exchange.request;
+  exchange.operation = typeof route.operation === 'string' ? route.operation : route.operation(method);
   if (!route.methods.includes(method)) return exchange.problem(methodNotAllowed(route.methods.join(', ')));
   return route.answer(context, exchange, variableOf(route, splitTarget(url).path));
 }

@@ -65,6 +65,7 @@ function describe(code: string | undefined): Description | undefined {
 }
 
 function rawProblem({ code, detail }: Description, host: ExchangeHost): string {
+  host.refused(code);
   const requestId = host.newRequestId();
   const body = `${JSON.stringify(problem({ code, detail, requestId }))}\n`;
   const { status } = errorTable[code];

@@ -3,8 +3,9 @@
  * in one write, so that nothing is ever half answered.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { errorTable, problem, problemContentType } from '../api/errors.ts';
+import { errorTable, problem, problemContentType, type ErrorCode } from '../api/errors.ts';
 import { assert } from '../assert.ts';
+import type { Operation } from '../metrics/ports.ts';
 import { AnswerStream } from './answer-stream.ts';
 import type { Connection } from './connection.ts';
 import type { Failure } from './failure.ts';
@@ -20,6 +21,10 @@ export interface ExchangeHost {
   readonly streamStallTimeoutMs: number;
   draining(): boolean;
   newRequestId(): string;
+  /** Sees each answer before it leaves, and may add to its headers. */
+  answering(exchange: Exchange, status: number, headers: string[]): void;
+  /** Hears of each request that is answered with a problem. */
+  refused(code: ErrorCode): void;
   finished(exchange: Exchange): void;
   /** It stays open, and is no work for the node: counted elsewhere from now on. */
   detached(): void;
@@ -34,6 +39,12 @@ export class Exchange {
   /** Takes its turn on its connection; one refused on arrival never does. */
   entered = false;
   detached = false;
+  /** For metrics and logs. */
+  operation: Operation = 'none';
+  /** Its headers had come, monotonic ms. */
+  readonly begunAt = performance.now();
+  /** It is being answered, or was. */
+  begunAnswer = false;
   readonly #host: ExchangeHost;
   #awaitsContinue: boolean;
   #finished = false;
@@ -90,6 +101,7 @@ export class Exchange {
   }
 
   problem(failure: Failure): void {
+    this.#host.refused(failure.code);
     const requestId = this.requestId();
     const headers = ['Content-Type', problemContentType, 'Cache-Control', 'no-store', 'X-Request-Id', requestId];
     if (failure.headers !== undefined) headers.push(...failure.headers);
@@ -140,6 +152,8 @@ export class Exchange {
   }
 
   #writeHead(status: number, headers: string[], lingers = false): void {
+    this.begunAnswer = true;
+    this.#host.answering(this, status, headers);
     headers.push('Flotilla-Node', this.#host.nodeId);
     const { connection, response } = this;
     // Of pipelined answers only the last may close: Node drops those behind it.

@@ -17,12 +17,12 @@ export interface Load {
 }
 
 /**
- * Whether there is room for it, asked on arrival. Health is told even when everything else is refused: a loaded or
- * leaving node is not a dead one.
+ * Whether there is room for it, asked on arrival. Health and metrics are told even when everything else is refused: a loaded or
+ * leaving node is not a dead one, and what it is loaded with is to be seen.
  */
 export function checkAdmission(limits: Config['limits'], exchange: Exchange, load: Load): Failure | undefined {
   const { url } = exchange.request;
-  if (url === '/livez' || url === '/readyz') return undefined;
+  if (url === '/livez' || url === '/readyz' || url === '/metrics') return undefined;
   if (load.draining) {
     return failure('shutting_down', 'This node is shutting down; ask another one.', { headers: ['Retry-After', '1'] });
   }

@@ -30,6 +30,7 @@ export function handleKey(context: FrontContext, exchange: Exchange): void {
     exchange.problem(methodNotAllowed(keyMethods));
     return;
   }
+  exchange.operation = method === 'PUT' ? 'put' : method === 'DELETE' ? 'delete' : 'get';
   if (key.type === 'failure') {
     exchange.problem(key);
     return;

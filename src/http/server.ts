@@ -1,9 +1,11 @@
 /** The HTTP listener of a node: its limits, its connections, and how it drains. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
+import type { ErrorCode } from '../api/errors.ts';
 import type { NodeFacade } from '../cluster/types.ts';
 import type { Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
+import type { FrontMetrics, FrontReadings } from '../metrics/ports.ts';
 import { createApplication, type Application } from './application.ts';
 import { answerBeforeRequest, answerBrokenRequest } from './broken-request.ts';
 import { Connection } from './connection.ts';
@@ -13,6 +15,7 @@ import { maybeHandleFast } from './fast-path.ts';
 import type { FrontContext } from './front-context.ts';
 import { allowAll, checkAdmission, checkRequest } from './gate.ts';
 import { RequestIds } from './request-ids.ts';
+import { RequestWatch } from './request-watch.ts';
 
 export interface HttpServer {
   /** Where it listens, without a trailing slash. */
@@ -43,10 +46,12 @@ export async function startHttp(options: {
   readonly node: NodeFacade;
   readonly config: Config;
   readonly logger: Logger;
+  readonly metrics: FrontMetrics;
 }): Promise<HttpServer> {
   const front = new Front(options);
   const { host } = options.config.http;
   const port = await listen(front.server, host, options.config.http.port);
+  options.metrics.followFront(() => front.readings());
   // A connection that could not be taken in (no file descriptors left) is no reason to stop serving the others.
   front.server.on('error', (error) => options.logger.error({ err: error }, 'the HTTP listener met an error'));
   return {
@@ -73,6 +78,7 @@ class Front implements ExchangeHost {
   readonly #application: Application;
   readonly #connections = new Map<Socket, Connection>();
   readonly #requestIds = new RequestIds();
+  readonly #watch: RequestWatch;
   /** Connections let in until now. */
   opened = 0;
   #requests = 0;
@@ -86,6 +92,7 @@ class Front implements ExchangeHost {
     this.unreadBytesMax = context.config.limits.unreadBytesMax;
     this.streamStallTimeoutMs = context.config.limits.streamStallTimeoutMs;
     this.#application = createApplication(context);
+    this.#watch = new RequestWatch(context.metrics.requests, context.config.limits, context.logger);
     this.server = createServer(serverOptions(context.config.limits));
     this.server.maxConnections = context.config.limits.connectionsMax;
     // The bytes of all headers are bounded; a bound on their number would drop the rest in silence.
@@ -101,14 +108,27 @@ class Front implements ExchangeHost {
     return this.#requestIds.next();
   }
 
+  answering(exchange: Exchange, status: number, headers: string[]): void {
+    this.#watch.answering(exchange, status, headers);
+  }
+
+  refused(code: ErrorCode): void {
+    this.#context.metrics.requests.refused(code);
+  }
+
   detached(): void {
     this.#requests -= 1;
   }
 
   finished(exchange: Exchange): void {
     if (!exchange.detached) this.#requests -= 1;
+    if (!exchange.begunAnswer) this.#watch.gone(exchange);
     const { connection } = exchange;
     if (exchange.entered) connection.leave();
+  }
+
+  readings(): FrontReadings {
+    return { requests: this.#requests, connections: this.#connections.size };
   }
 
   get openConnections(): number {
@@ -139,6 +159,7 @@ class Front implements ExchangeHost {
     const cutOff = setTimeout(() => this.server.closeAllConnections(), graceMs);
     await closed;
     clearTimeout(cutOff);
+    this.#watch.close();
     // What is left is its timer.
     this.server.close(() => undefined);
   }
@@ -190,6 +211,7 @@ class Front implements ExchangeHost {
       else answerBrokenRequest({ error, connection, host: this });
     });
     server.on('drop', () => {
+      this.#context.metrics.requests.connectionRefused();
       this.#context.logger.warn(
         { connectionsMax: server.maxConnections },
         'HTTP connection refused: too many are open',

@@ -135,7 +135,7 @@ export function badInputCases(way: Way): void {
     '/%76%31/kv/a',
     '/v1/cluster/',
     '/v1/locate',
-    '/metrics',
+    '/metrics/',
     '/favicon.ico',
     '/index.html',
     '/%zz',

@@ -277,7 +277,8 @@ describe('listening', () => {
     await start();
     const port = Number(new URL(front.baseUrl).port);
     const config = frontConfig({ config: { http: { host: '127.0.0.1', port, advertise: front.baseUrl } } });
-    const second = startHttp({ node: new LocalFacade(), config, logger: silentLogger });
+    const { metrics } = front;
+    const second = startHttp({ node: new LocalFacade(), config, logger: silentLogger, metrics });
     await expect(second).rejects.toBeInstanceOf(ListenError);
     await expect(second).rejects.toMatchObject({
       code: 'EADDRINUSE',

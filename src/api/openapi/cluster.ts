@@ -50,6 +50,21 @@ export const nodeRouteDescriptions: readonly RouteDescription[] = [
       ),
     },
   },
+  {
+    path: '/metrics',
+    operations: {
+      get: {
+        operationId: 'metrics',
+        tag: 'node',
+        summary: 'What the node counts, for Prometheus',
+        description:
+          'Its replicas, requests by operation and outcome, refusals, queues, disk batches, elections, snapshots, watches, peers, and how late its event ' +
+          'loop is. Of this node alone: answered when others are out of reach, and when it refuses everything else.',
+        parameters: ['requestId'],
+        answers: [{ status: 200, description: 'In the text format, version 0.0.4.', content: { type: 'metrics' } }],
+      },
+    },
+  },
   { path: '/openapi.json', operations: { get: told('openApi', 'openApi', 'This document') } },
   {
     path: '/',

@@ -122,6 +122,8 @@ function contentOf(content: ContentDescription): Json {
       return { '*/*': { schema: {} } };
     case 'html':
       return { 'text/html; charset=utf-8': { schema: { type: 'string' } } };
+    case 'metrics':
+      return { 'text/plain; version=0.0.4; charset=utf-8': { schema: { type: 'string' } } };
     case 'events':
       return {
         'text/event-stream': { schema: { type: 'string' } },

@@ -39,6 +39,8 @@ export interface AnswerDescription {
 export type ContentDescription =
   | { readonly type: 'bytes' }
   | { readonly type: 'html' }
+  /** Prometheus's text format. */
+  | { readonly type: 'metrics' }
   /** Server-sent events; `lines` as below. */
   | { readonly type: 'events'; readonly lines: SchemaName }
   /** `lines`: the same as lines of JSON, each by this schema, for whoever accepts `application/x-ndjson`. */

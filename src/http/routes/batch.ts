@@ -13,7 +13,7 @@ import { splitTarget } from '../target.ts';
 import { at } from './transaction.ts';
 import type { Route } from './route.ts';
 
-export const batchRoute: Route = { path: '/v1/batch', methods: ['POST'], answer: answerBatch };
+export const batchRoute: Route = { path: '/v1/batch', operation: 'batch', methods: ['POST'], answer: answerBatch };
 
 async function answerBatch({ node, config }: FrontContext, exchange: Exchange): Promise<void> {
   const { limits } = config;

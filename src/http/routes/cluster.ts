@@ -13,6 +13,7 @@ import { reading, type Route } from './route.ts';
 export const clusterRoutes: readonly Route[] = [
   {
     path: '/v1/cluster',
+    operation: 'cluster',
     methods: reading,
     answer: async (context, exchange) => {
       if (maybeRefuseQuery(exchange)) return;
@@ -21,6 +22,7 @@ export const clusterRoutes: readonly Route[] = [
   },
   {
     path: '/v1/cluster/partitions',
+    operation: 'cluster',
     methods: reading,
     answer: async (context, exchange) => {
       if (maybeRefuseQuery(exchange)) return;
@@ -34,6 +36,7 @@ export const clusterRoutes: readonly Route[] = [
   leaderRoute,
   {
     path: '/v1/cluster/partitions/',
+    operation: 'cluster',
     methods: reading,
     answer: async (context, exchange, id) => {
       if (maybeRefuseQuery(exchange)) return;
@@ -44,6 +47,7 @@ export const clusterRoutes: readonly Route[] = [
   },
   {
     path: '/v1/locate/',
+    operation: 'cluster',
     methods: reading,
     answer: (context, exchange, text) => {
       if (maybeRefuseQuery(exchange)) return;

@@ -4,6 +4,7 @@ import { reading, type Route } from './route.ts';
 
 export const dashboardRoute: Route = {
   path: '/dashboard',
+  operation: 'cluster',
   methods: reading,
   answer: async ({ node }, exchange) => {
     if (maybeRefuseQuery(exchange)) return;

@@ -4,11 +4,13 @@ import { reading, type Route } from './route.ts';
 export const healthRoutes: readonly Route[] = [
   {
     path: '/livez',
+    operation: 'health',
     methods: reading,
     answer: (context, exchange) => exchange.json(200, { status: 'ok', nodeId: context.node.nodeId }),
   },
   {
     path: '/readyz',
+    operation: 'health',
     methods: reading,
     answer: (context, exchange) => {
       const { ready, ...why } = context.node.readiness();

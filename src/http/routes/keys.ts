@@ -14,6 +14,7 @@ import type { Route } from './route.ts';
 
 export const keysRoute: Route = {
   path: '/v1/kv',
+  operation: (method) => (method === 'DELETE' ? 'delete_prefix' : 'scan'),
   methods: ['GET', 'HEAD', 'DELETE'],
   answer: (context, exchange) =>
     exchange.request.method === 'DELETE' ? deletePrefix(context, exchange) : answerScan(context, exchange),

@@ -13,6 +13,7 @@ import type { Route } from './route.ts';
 
 export const leaderRoute: Route = {
   path: '/v1/cluster/partitions/{id}/leader',
+  operation: 'change_cluster',
   methods: ['POST'],
   answer: moveLeader,
 };

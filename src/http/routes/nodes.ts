@@ -11,8 +11,8 @@ import { changeCluster, parseChangeCall, readBareCall } from './change.ts';
 import type { Route } from './route.ts';
 
 export const nodeRoutes: readonly Route[] = [
-  { path: '/v1/cluster/nodes', methods: ['POST'], answer: addNode },
-  { path: '/v1/cluster/nodes/', methods: ['DELETE'], answer: removeNode },
+  { path: '/v1/cluster/nodes', operation: 'change_cluster', methods: ['POST'], answer: addNode },
+  { path: '/v1/cluster/nodes/', operation: 'change_cluster', methods: ['DELETE'], answer: removeNode },
 ];
 
 async function addNode(context: FrontContext, exchange: Exchange): Promise<void> {

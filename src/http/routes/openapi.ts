@@ -8,6 +8,7 @@ let document: ReturnType<typeof openApiDocument> | undefined;
 
 export const openApiRoute: Route = {
   path: '/openapi.json',
+  operation: 'page',
   methods: reading,
   answer: (_context, exchange) => {
     if (maybeRefuseQuery(exchange)) return;

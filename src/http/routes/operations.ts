@@ -8,6 +8,7 @@ import { reading, type Route } from './route.ts';
 
 export const operationsRoute: Route = {
   path: '/v1/cluster/operations',
+  operation: 'cluster',
   methods: reading,
   answer: async ({ node, config }, exchange) => {
     if (maybeRefuseQuery(exchange)) return;

@@ -7,6 +7,7 @@ const body = Buffer.from(page.html);
 export const pageRoutes: readonly Route[] = [
   {
     path: '/',
+    operation: 'page',
     methods: reading,
     answer: (_context, exchange) => {
       exchange.answer(

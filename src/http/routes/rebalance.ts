@@ -4,6 +4,7 @@ import type { Route } from './route.ts';
 
 export const rebalanceRoute: Route = {
   path: '/v1/cluster/rebalance',
+  operation: 'change_cluster',
   methods: ['POST'],
   answer: async (context, exchange) => {
     const call = await readBareCall(exchange, context.config.limits);

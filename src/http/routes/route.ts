@@ -1,10 +1,13 @@
 /** One route beside those of keys: where it is, what it takes, and how it answers. */
+import type { Operation } from '../../metrics/ports.ts';
 import type { Exchange } from '../exchange.ts';
 import type { FrontContext } from '../front-context.ts';
 
 export interface Route {
   /** A whole path; ending in a slash, one with a variable rest; with `{id}` in it, one with a variable segment there. */
   readonly path: string;
+  /** What a request of it is, for metrics and logs. A function: by its method. */
+  readonly operation: Operation | ((method: string) => Operation);
   /** All others are answered 405. */
   readonly methods: readonly string[];
   /** Answers the exchange. `variable` is the raw rest or segment: empty for a whole path. */

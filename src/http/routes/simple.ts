@@ -21,12 +21,12 @@ import type { Route } from './route.ts';
 const textType = 'text/plain; charset=utf-8';
 
 export const simpleRoutes: readonly Route[] = [
-  { path: '/set', methods: ['POST', 'GET'], answer: setByBodyOrQuery },
-  { path: '/put', methods: ['PUT'], answer: setByBody },
-  { path: '/set/', methods: ['POST'], answer: setByPath },
-  { path: '/get', methods: ['GET', 'HEAD'], answer: getByQuery },
-  { path: '/get/', methods: ['GET', 'HEAD'], answer: getByPath },
-  { path: '/delete', methods: ['DELETE'], answer: deleteByQuery },
+  { path: '/set', operation: 'put', methods: ['POST', 'GET'], answer: setByBodyOrQuery },
+  { path: '/put', operation: 'put', methods: ['PUT'], answer: setByBody },
+  { path: '/set/', operation: 'put', methods: ['POST'], answer: setByPath },
+  { path: '/get', operation: 'get', methods: ['GET', 'HEAD'], answer: getByQuery },
+  { path: '/get/', operation: 'get', methods: ['GET', 'HEAD'], answer: getByPath },
+  { path: '/delete', operation: 'delete', methods: ['DELETE'], answer: deleteByQuery },
 ];
 
 interface Setting {

@@ -18,7 +18,7 @@ import { splitTarget } from '../target.ts';
 import { refuseWrite, writtenHeaders } from '../write-key.ts';
 import type { Route } from './route.ts';
 
-export const transactionRoute: Route = { path: '/v1/txn', methods: ['POST'], answer: runTransaction };
+export const transactionRoute: Route = { path: '/v1/txn', operation: 'txn', methods: ['POST'], answer: runTransaction };
 
 type Limits = Config['limits'];
 

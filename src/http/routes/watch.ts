@@ -14,7 +14,7 @@ import { asText } from '../utf8.ts';
 import { parseWatch } from '../watch-query.ts';
 import type { Route } from './route.ts';
 
-export const watchRoute: Route = { path: '/v1/watch', methods: ['GET'], answer: answerWatch };
+export const watchRoute: Route = { path: '/v1/watch', operation: 'watch', methods: ['GET'], answer: answerWatch };
 
 const ndjson = 'application/x-ndjson';
 const eventStream = 'text/event-stream';
