@@ -30,6 +30,7 @@ export const fileFaults = {
       },
       lastsMs: random.magnitude(20, 300),
       begin: async () => {
+        rig.damagesFiles();
         const isRollBack = random.chance(0.2);
         const old = `${victim.dataDir}.before`;
         let file = '';
@@ -64,6 +65,7 @@ export const fileFaults = {
       },
       lastsMs: random.magnitude(300, 2000),
       begin: async () => {
+        rig.damagesFiles();
         words = `${victim.nodeId}: ${unlessGone(() => damage(victim, random.pick(filesOf(victim)), random))}`;
       },
       end: async () => {
@@ -81,6 +83,7 @@ export const fileFaults = {
       words: victim.nodeId,
       lastsMs: random.magnitude(20, 1000),
       begin: async () => {
+        rig.damagesFiles();
         await rig.kill([victim]);
         rmSync(victim.dataDir, { recursive: true });
       },
@@ -97,6 +100,7 @@ export const fileFaults = {
       words: `${victim.nodeId}, ${kills} times`,
       lastsMs: random.magnitude(20, 300),
       begin: async () => {
+        rig.damagesFiles();
         await rig.kill([victim]);
         rmSync(victim.dataDir, { recursive: true });
         for (let killed = 0; killed < kills; killed += 1) {

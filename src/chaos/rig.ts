@@ -21,6 +21,7 @@ export interface RigOptions {
 
 const restartMsDefault = 60_000;
 const readyPollMs = 50;
+const believedPollMs = 250;
 
 export class Rig {
   readonly cluster: TestCluster;
@@ -30,6 +31,8 @@ export class Rig {
   readonly #directory: string;
   readonly #proxies: ReadonlyMap<string, PeerProxy>;
   readonly #restartMsMax: number;
+  #filesDamaged = false;
+  #believedTimer: NodeJS.Timeout | undefined;
 
   private constructor(parts: {
     readonly cluster: TestCluster;
@@ -111,6 +114,22 @@ export class Rig {
     await Promise.all(this.#proxiesOf(nodes).map((proxy) => proxy.stopListening()));
   }
 
+  /** From now on a node may find at any time what it can't believe. */
+  damagesFiles(): void {
+    this.#filesDamaged = true;
+  }
+
+  /** Rejects once a node has set its data directory aside, though nothing had damaged it: it has promised what it did not keep. */
+  unbelieved(): Promise<never> {
+    return new Promise((_, reject) => {
+      this.#believedTimer = setInterval(() => {
+        if (this.#filesDamaged) return;
+        const aside = this.nodes.flatMap((node) => this.setAside(node)).map((directory) => basename(directory));
+        if (aside.length > 0) reject(new Error(`${aside.join(', ')}: set aside, and nothing had damaged it`));
+      }, believedPollMs);
+    });
+  }
+
   /** Resolves when they are ready. */
   async restart(nodes: readonly TestNode[]): Promise<void> {
     await Promise.all(this.#proxiesOf(nodes).map((proxy) => proxy.listen()));
@@ -173,6 +192,7 @@ export class Rig {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#believedTimer);
     await this.cluster.close();
     await Promise.all([...this.#proxies.values()].map((proxy) => proxy.stopListening()));
     rmSync(this.#directory, { recursive: true, force: true });

@@ -18,6 +18,8 @@ export interface RunOptions extends RigOptions {
   /** Of the writes, and as many reads. */
   readonly perSecond: number;
   readonly kinds: readonly FaultKind[];
+  /** It goes on for longer than `seconds` until so many kinds of fault have happened, and so many writes. */
+  readonly atLeast?: { readonly kinds: number; readonly writes: number };
   /** Hears what happens. */
   readonly say: (line: string) => void;
 }
@@ -44,8 +46,7 @@ export function possibleKinds(rig: Rig): readonly FaultKind[] {
 
 /** Rejects when the cluster does not recover, or a node does what no fault explains: the reason ends with what the nodes said last. */
 export async function run(options: RunOptions): Promise<RunResult> {
-  const { seed, seconds, partitions, perSecond, say } = options;
-  const random = new Random(seed, 'chaos');
+  const { seed, perSecond, say } = options;
   const rig = await Rig.start(options);
   const startedAt = performance.now();
   try {
@@ -58,22 +59,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
       timeoutMs: requestTimeoutMs,
       random: new Random(seed, 'load').next,
     });
-    const kinds: Record<string, KindTotal> = {};
-    await untilWell(load, partitions);
-    const possible = possibleKinds(rig).filter((kind) => options.kinds.includes(kind));
-    for (let bag: FaultKind[] = []; performance.now() - startedAt < seconds * 1000;) {
-      if (bag.length === 0) bag = random.shuffle(possible);
-      const kind = bag.pop();
-      if (kind === undefined) throw new Error(`none of ${options.kinds.join(', ')} can be tried here`);
-      const gapMs = await inflict(rig, load, kind, { random, partitions, say });
-      const before = kinds[kind];
-      kinds[kind] = {
-        count: (before?.count ?? 0) + 1,
-        gapsMs: [...(before?.gapsMs ?? []), gapMs],
-        longestGapMs: Math.max(before?.longestGapMs ?? 0, gapMs),
-      };
-      await delay(pauseMs);
-    }
+    const kinds = await Promise.race([inflictAll(rig, load, options), rig.unbelieved()]);
     await load.stop();
     const history = await load.readBack();
     say(`checking ${history.writes.length} writes and ${history.reads.length} reads`);
@@ -102,6 +88,34 @@ export async function run(options: RunOptions): Promise<RunResult> {
   } finally {
     await rig.close();
   }
+}
+
+/** One fault after the other, in an order of the seed's. Returns what each kind came to. */
+async function inflictAll(rig: Rig, load: Load, options: RunOptions): Promise<Totals['kinds']> {
+  const { seed, seconds, partitions, say, atLeast = { kinds: 1, writes: 0 } } = options;
+  const random = new Random(seed, 'chaos');
+  const startedAt = performance.now();
+  const kinds: Record<string, KindTotal> = {};
+  const isEnough = (): boolean =>
+    performance.now() - startedAt >= seconds * 1000 &&
+    Object.keys(kinds).length >= atLeast.kinds &&
+    load.writes.length >= atLeast.writes;
+  await untilWell(load, partitions);
+  const possible = possibleKinds(rig).filter((kind) => options.kinds.includes(kind));
+  for (let bag: FaultKind[] = []; !isEnough();) {
+    if (bag.length === 0) bag = random.shuffle(possible);
+    const kind = bag.pop();
+    if (kind === undefined) throw new Error(`none of ${options.kinds.join(', ')} can be tried here`);
+    const gapMs = await inflict(rig, load, kind, { random, partitions, say });
+    const before = kinds[kind];
+    kinds[kind] = {
+      count: (before?.count ?? 0) + 1,
+      gapsMs: [...(before?.gapsMs ?? []), gapMs],
+      longestGapMs: Math.max(before?.longestGapMs ?? 0, gapMs),
+    };
+    await delay(pauseMs);
+  }
+  return kinds;
 }
 
 /** Returns the longest gap in writes from its beginning until all is well again, ms. */

@@ -1,6 +1,6 @@
 /** What a watch is asked for: which keys, and from where on. */
 import type { IncomingHttpHeaders } from 'node:http';
-import { parseCursor, type Positions, type WatchTarget } from '../cluster/watch/cursor.ts';
+import { parseCursor, type WatchCursor, type WatchTarget } from '../cluster/watch/cursor.ts';
 import type { Config } from '../config.ts';
 import { failure, type Failure } from './failure.ts';
 import { parseQuery, parseTimeout } from './key-options.ts';
@@ -10,7 +10,7 @@ export interface WatchQuery {
   readonly type: 'watch';
   readonly target: WatchTarget;
   /** Undefined: from now on. */
-  readonly from: Positions | undefined;
+  readonly from: WatchCursor | undefined;
   /** Within which it has to begin. */
   readonly timeoutMs: number;
 }

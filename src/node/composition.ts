@@ -15,6 +15,7 @@ import { decodeMapChange } from '../cluster/metadata/records.ts';
 import { MetadataState } from '../cluster/metadata/state.ts';
 import { buildPartitionMap, memberNodes } from '../cluster/partition-map.ts';
 import { ChangeSource } from '../cluster/watch/change-source.ts';
+import { clusterTag } from '../cluster/watch/cursor.ts';
 import { WatchHub } from '../cluster/watch/hub.ts';
 import { Router } from '../cluster/router.ts';
 import { collectStatus, type StatusReports } from '../cluster/status.ts';
@@ -190,6 +191,10 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     source: changes,
     clock,
     limits: config.watch,
+    cluster: () => {
+      const { formation } = identity.identity();
+      return clusterTag(formation.phase === 'formed' ? formation.clusterId : undefined);
+    },
     point: (partition, deadlineAt) =>
       router.execute({ type: 'point', partition }, { route: 'forward', hops: 0, deadlineAt }),
   });

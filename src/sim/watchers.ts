@@ -172,8 +172,9 @@ class SimWatcher {
         }),
       bookmark: (cursor) =>
         heard(() => {
-          const positions = parseCursor(all, cursor);
-          if (typeof positions === 'string') throw new Error(`a cursor is ${positions}`);
+          const parsed = parseCursor(all, cursor);
+          if (typeof parsed === 'string') throw new Error(`a cursor is ${parsed}`);
+          const { positions } = parsed;
           this.told ??= new Told(world.watches, positions);
           this.told.bookmark(positions);
           this.#cursor = cursor;

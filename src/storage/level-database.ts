@@ -29,8 +29,8 @@ export async function openLevelDatabase(options: {
   readonly mayCreate: boolean;
   readonly blockCacheBytes: number;
   readonly after: Clock['after'];
-  /** Told of tables that were changed while they are in use. */
-  readonly onDamage: (error: StorageDamage) => void;
+  /** Told of a StorageDamage when tables were changed while they are in use, and nobody read them. */
+  readonly onFailure: (error: unknown) => void;
 }): Promise<LevelDatabase> {
   const { directory, config } = options;
   // Opening below a path that can't be made never returns, so that is found out before.
@@ -75,10 +75,10 @@ interface Opened {
 
 async function watchedTables(
   level: Opened['level'],
-  { directory, config, after, onDamage }: Parameters<typeof openLevelDatabase>[0],
+  { directory, config, after, onFailure }: Parameters<typeof openLevelDatabase>[0],
 ): Promise<LiveTables> {
   try {
-    return new LiveTables({ databaseDirectory: directory, checkMs: config.tableCheckMs, after, onDamage });
+    return new LiveTables({ databaseDirectory: directory, checkMs: config.tableCheckMs, after, onFailure });
   } catch (error) {
     await level.close();
     throw error;

@@ -64,7 +64,7 @@ export async function openLevelStorage(options: LevelStorageOptions): Promise<Le
         blockCacheBytes,
         mayCreate,
         after,
-        onDamage: options.onFailure,
+        onFailure: options.onFailure,
       });
       opened.push(database);
       syncDirectory(databaseDirectory);

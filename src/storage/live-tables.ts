@@ -34,8 +34,8 @@ export interface LiveTablesOptions {
   readonly databaseDirectory: string;
   readonly checkMs: number;
   readonly after: Clock['after'];
-  /** Told once of what is found while nobody reads. */
-  readonly onDamage: (error: StorageDamage) => void;
+  /** Told once of a StorageDamage that is found while nobody reads, or of why nothing can be looked at. */
+  readonly onFailure: (error: unknown) => void;
 }
 
 export class LiveTables {
@@ -48,6 +48,7 @@ export class LiveTables {
   #turnEnds = false;
   #next = 0;
   #closed = false;
+  #damage: StorageDamage | undefined;
   #cancel: () => void = () => undefined;
 
   /** Of a database that was just opened, its tables checked. Throws a StorageDamage. */
@@ -63,18 +64,33 @@ export class LiveTables {
     this.#plan();
   }
 
-  /** Throws a StorageDamage unless all tables that can hold a key with from <= key <= to are whole. For after the read. */
+  /**
+   * Throws a StorageDamage unless all tables that can hold a key with from <= key <= to are whole, and whatever the keys, once any was found
+   * that is not. For after the read.
+   */
   expectWhole(from: Buffer, to: Buffer): void {
     if (this.#closed) return;
-    this.#follow();
-    for (const [level, tables] of this.#levels.entries()) {
-      for (let at = level === 0 ? 0 : firstReaching(tables, from); at < tables.length; at += 1) {
-        const watched = tables[at] as WatchedTable;
-        const { smallest, largest } = watched.table;
-        if (smallest.compare(to) <= 0) {
-          if (level > 0 || largest.compare(from) >= 0) this.#look(watched);
-        } else if (level > 0) break;
+    this.#finding(() => {
+      this.#follow();
+      for (const [level, tables] of this.#levels.entries()) {
+        for (let at = level === 0 ? 0 : firstReaching(tables, from); at < tables.length; at += 1) {
+          const watched = tables[at] as WatchedTable;
+          if (watched.table.smallest.compare(to) > 0) {
+            if (level > 0) break;
+          } else if (watched.table.largest.compare(from) >= 0) this.#look(watched);
+        }
       }
+    });
+  }
+
+  /** What was found stays: by then a merge may have taken it where nobody finds it again. */
+  #finding(look: () => void): void {
+    if (this.#damage !== undefined) throw this.#damage;
+    try {
+      look();
+    } catch (error) {
+      if (error instanceof StorageDamage) this.#damage = error;
+      throw error;
     }
   }
 
@@ -89,14 +105,13 @@ export class LiveTables {
   }
 
   #plan(): void {
-    const { after, checkMs, onDamage } = this.#options;
+    const { after, checkMs, onFailure } = this.#options;
     this.#cancel = after(checkMs, () => {
       try {
-        this.#lookAround();
+        this.#finding(() => this.#lookAround());
         this.#plan();
       } catch (error) {
-        if (!(error instanceof StorageDamage)) throw error;
-        onDamage(error);
+        onFailure(error);
       }
     });
   }

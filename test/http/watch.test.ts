@@ -1,6 +1,6 @@
 /** `GET /v1/watch` as a client sees it: how changes are told, what it may ask for, and how it is refused. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { formatCursor, nameOf, type WatchTarget } from '../../src/cluster/watch/cursor.ts';
+import { formatCursor, nameOf, type WatchCursor, type WatchTarget } from '../../src/cluster/watch/cursor.ts';
 import type { WatchOutcome } from '../../src/cluster/watch/hub.ts';
 import type { WatchSink } from '../../src/cluster/watch/watcher.ts';
 import type { Change } from '../../src/kv/changes.ts';
@@ -132,8 +132,11 @@ describe('what is told', () => {
   });
 });
 
-const named = (target: WatchTarget): string =>
-  formatCursor(nameOf(target), new Map([[onePartition, { incarnation: 1, index: 5, done: 2 }]]));
+const cursorAt = (index: number): WatchCursor => ({
+  cluster: 7,
+  positions: new Map([[onePartition, { incarnation: 1, index, done: 2 }]]),
+});
+const named = (target: WatchTarget): string => formatCursor(nameOf(target), cursorAt(5));
 const prefixA: WatchTarget = { type: 'prefix', bytes: Buffer.from('a+') };
 const everything: WatchTarget = { type: 'prefix', bytes: Buffer.alloc(0) };
 const [ofPrefix, ofAll] = [named(prefixA), named(everything)];
@@ -145,7 +148,7 @@ describe('what it may be asked for', () => {
     return { type: target?.type, bytes: Buffer.from(target?.bytes ?? []).toString('latin1'), from };
   };
   const now = undefined;
-  const place = (index: number): object => new Map([[onePartition, { incarnation: 1, index, done: 2 }]]);
+  const place = cursorAt;
 
   it.each([
     ['', 'prefix', ''],
@@ -164,7 +167,7 @@ describe('what it may be asked for', () => {
   it('goes on from a cursor; the one that a browser had last goes before the one in its address', async () => {
     const query = `?prefix=a%2B&from=${ofPrefix}`;
     expect(await callOf(query)).toMatchObject({ from: place(5) });
-    const later = formatCursor(nameOf(prefixA), new Map([[onePartition, { incarnation: 1, index: 9, done: 2 }]]));
+    const later = formatCursor(nameOf(prefixA), cursorAt(9));
     expect(await callOf(query, { 'Last-Event-ID': later })).toMatchObject({ from: place(9) });
     expect(await callOf('?prefix=a%2B', { 'Last-Event-ID': later })).toMatchObject({ from: place(9) });
   });

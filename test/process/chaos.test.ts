@@ -17,11 +17,12 @@ test(
     const said: string[] = [];
     // A pause may last half a minute: that is for longer runs.
     const kinds = faultKinds.filter((kind) => kind !== 'pause');
-    const { totals, broken } = await run({ ...options, seconds: 25, kinds, say: (line) => said.push(line) });
+    // On a busy machine that takes longer.
+    const atLeast = { kinds: 5, writes: 1000 };
+    const { totals, broken } = await run({ ...options, seconds: 25, atLeast, kinds, say: (line) => said.push(line) });
     process.stdout.write(`${said.join('\n')}\n`);
     expect(broken).toEqual([]);
-    expect(totals.writes).toBeGreaterThan(1000);
-    expect(Object.keys(totals.kinds).length).toBeGreaterThanOrEqual(5);
+    expect(totals.writes).toBeGreaterThanOrEqual(1000);
   },
 );
 
@@ -31,16 +32,14 @@ test('nodes that answer before their fsync is done are found out at a power cut'
   try {
     const kinds: FaultKind[] = ['power cut'];
     const { startCluster } = program;
-    const wrong = { ...options, startCluster, restartMsMax: 15_000 };
-    const { broken } = await run({ ...wrong, seconds: 8, kinds, say: () => undefined });
+    // Mostly the first cut or the second, and it ends with that.
+    const { broken } = await run({ ...options, startCluster, seconds: 60, kinds, say: () => undefined });
     found.push(...broken);
   } catch (error) {
-    // They find it themselves, all of them at once, and then there is nobody to be filled again by.
+    // They find it themselves.
     const { message } = error as Error;
     if (/none of power cut/.test(message)) context.skip(`there is no C compiler: ${message}`);
-    expect(message).toMatch(
-      /are not ready .* set aside: n\d\.damaged-|a power cut left what could not be believed: .*\.damaged-|(are not ready|have taken no write)[^]*damaged and was set aside|should run|stopped by itself|\(exited\)/,
-    );
+    expect(message).toMatch(/\.damaged-.*: set aside, and nothing had damaged it/);
     found.push(message);
   } finally {
     program.remove();

@@ -3,7 +3,7 @@
  * on at, and whoever leads by then. Opaque to them.
  *
  * ```
- * u8 version (1) | 8 bytes that name what is watched | for each partition: varints id, incarnation, index, done
+ * u8 version (1) | 8 bytes that name what is watched | varint cluster | for each partition: varints id, incarnation, index, done
  * ```
  */
 import { createHash } from 'node:crypto';
@@ -24,12 +24,19 @@ export interface WatchTarget {
 
 export type Positions = ReadonlyMap<PartitionId, WatchPosition>;
 
+export interface WatchCursor {
+  /** `clusterTag` of the cluster that gave it: another one under the same address has other histories, of the same length or longer. */
+  readonly cluster: number;
+  readonly positions: Positions;
+}
+
 const version = 1;
 const nameBytes = 8;
 
 /** `name`: of what is watched. */
-export function formatCursor(name: Uint8Array, positions: Positions): string {
+export function formatCursor(name: Uint8Array, { cluster, positions }: WatchCursor): string {
   const bytes = [version, ...name];
+  pushVarint(bytes, cluster);
   for (const [partition, { incarnation, index, done }] of positions) {
     for (const number of [partition, incarnation, index, done]) pushVarint(bytes, number);
   }
@@ -37,19 +44,25 @@ export function formatCursor(name: Uint8Array, positions: Positions): string {
 }
 
 /** `of_another`: it is a cursor, and belongs to another watch. */
-export function parseCursor(target: WatchTarget, text: string): Positions | 'malformed' | 'of_another' {
+export function parseCursor(target: WatchTarget, text: string): WatchCursor | 'malformed' | 'of_another' {
   const bytes = Buffer.from(text, 'base64url');
   if (bytes.toString('base64url') !== text || bytes[0] !== version) return 'malformed';
   if (bytes.length < 1 + nameBytes) return 'malformed';
   if (!bytes.subarray(1, 1 + nameBytes).equals(nameOf(target))) return 'of_another';
   const numbers = readVarints(bytes.subarray(1 + nameBytes));
-  if (numbers === undefined || numbers.length % 4 !== 0) return 'malformed';
+  if (numbers === undefined || numbers.length % 4 !== 1) return 'malformed';
+  const [cluster = 0, ...places] = numbers;
   const positions = new Map<PartitionId, WatchPosition>();
-  for (let at = 0; at < numbers.length; at += 4) {
-    const [partition = 0, incarnation = 0, index = 0, done = 0] = numbers.slice(at, at + 4);
+  for (let at = 0; at < places.length; at += 4) {
+    const [partition = 0, incarnation = 0, index = 0, done = 0] = places.slice(at, at + 4);
     positions.set(partition as PartitionId, { incarnation, index, done });
   }
-  return positions;
+  return { cluster, positions };
+}
+
+/** Of a cluster's id, 32 hexadecimal digits; 0 of one that is not formed yet. */
+export function clusterTag(clusterId: string | undefined): number {
+  return clusterId === undefined ? 0 : Number.parseInt(clusterId.slice(0, 8), 16);
 }
 
 /** Tells a watch's cursors from those of another. */

@@ -14,7 +14,7 @@ import { keyHash } from '../hash.ts';
 import type { PartitionMap } from '../partition-map.ts';
 import type { KvOutcome } from '../types.ts';
 import type { ChangeSource } from './change-source.ts';
-import type { Positions, WatchPosition, WatchTarget } from './cursor.ts';
+import type { Positions, WatchCursor, WatchPosition, WatchTarget } from './cursor.ts';
 import { Feed } from './feed.ts';
 import { Watcher, type WatchSink } from './watcher.ts';
 
@@ -23,6 +23,8 @@ export interface WatchHubOptions {
   readonly source: ChangeSource;
   readonly clock: Clock;
   readonly limits: WatchConfig;
+  /** As cursors name it. */
+  readonly cluster: () => number;
   /** How far a partition is, by its leader. Answers by `deadlineAt`. */
   readonly point: (partition: PartitionId, deadlineAt: number) => Promise<KvOutcome>;
 }
@@ -30,7 +32,7 @@ export interface WatchHubOptions {
 export interface WatchCall {
   readonly target: WatchTarget;
   /** Undefined: from now on. */
-  readonly from: Positions | undefined;
+  readonly from: WatchCursor | undefined;
   /** For its beginning; monotonic ms. */
   readonly deadlineAt: number;
   /** Called once it is certain that the watch begins, before anything is told. */
@@ -99,16 +101,17 @@ export class WatchHub {
 
   async #begin({ target, from, deadlineAt, begin }: WatchCall): Promise<WatchOutcome> {
     const { clock } = this.#options;
+    const cluster = this.#options.cluster();
     const partitions = this.#partitionsOf(target);
-    if (from !== undefined && !isOf(from, partitions)) {
-      return { type: 'bad_cursor', detail: 'the cursor does not name the partitions of this cluster' };
+    if (from !== undefined && (from.cluster !== cluster || !isOf(from.positions, partitions))) {
+      return { type: 'bad_cursor', detail: 'the cursor is of another cluster, which was here before or is elsewhere' };
     }
     const points = await Promise.all(partitions.map((id) => this.#options.point(id, deadlineAt)));
     const positions = new Map<PartitionId, WatchPosition>();
     for (const [at, outcome] of points.entries()) {
       const partition = partitions[at] as PartitionId;
       if (outcome.type !== 'point') return { type: 'failed', outcome };
-      const wanted = cursorAt(from?.get(partition)) ?? { ...outcome.point, done: 0 };
+      const wanted = cursorAt(from?.positions.get(partition)) ?? { ...outcome.point, done: 0 };
       const refusal = wrongPlace(partition, wanted, outcome.point);
       if (refusal !== undefined) return refusal;
       positions.set(partition, wanted);
@@ -120,7 +123,7 @@ export class WatchHub {
     const refusal = refusals.find((one) => one !== undefined);
     if (refusal !== undefined) return refusal;
     if (this.#stopped) return { type: 'failed', outcome: { type: 'shutting_down' } };
-    const watcher = new Watcher({ target, positions, sink: begin(), nowMs: clock.monotonicMs() });
+    const watcher = new Watcher({ target, positions, cluster, sink: begin(), nowMs: clock.monotonicMs() });
     this.#watchers.add(watcher);
     // Where it begins: it may go on from there even if nothing comes.
     watcher.sink.bookmark(watcher.cursor());
@@ -245,5 +248,5 @@ function wrongPlace(partition: PartitionId, from: WatchPosition, now: ChangePoin
   }
   const within = from.done > 0 ? from.index + 1 : from.index;
   if (from.incarnation === now.incarnation && within <= now.index) return undefined;
-  return { type: 'bad_cursor', detail: `the cursor is ahead of partition ${partition}: it is of another cluster` };
+  return { type: 'bad_cursor', detail: `the cursor is ahead of partition ${partition}` };
 }

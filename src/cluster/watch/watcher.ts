@@ -30,6 +30,7 @@ export class Watcher {
   readonly target: WatchTarget;
   readonly sink: WatchSink;
   readonly #name: Uint8Array;
+  readonly #cluster: number;
   readonly #positions: Map<PartitionId, WatchPosition>;
   /** Partitions in which it goes its own way. */
   readonly behind = new Set<PartitionId>();
@@ -40,12 +41,15 @@ export class Watcher {
   constructor(options: {
     readonly target: WatchTarget;
     readonly positions: Positions;
+    /** As cursors name it. */
+    readonly cluster: number;
     readonly sink: WatchSink;
     readonly nowMs: number;
   }) {
     this.target = options.target;
     this.sink = options.sink;
     this.#name = nameOf(options.target);
+    this.#cluster = options.cluster;
     this.#positions = new Map(options.positions);
     this.assuredAt = options.nowMs;
   }
@@ -59,7 +63,7 @@ export class Watcher {
   }
 
   cursor(): string {
-    return formatCursor(this.#name, this.#positions);
+    return formatCursor(this.#name, { cluster: this.#cluster, positions: this.#positions });
   }
 
   /** Tells what it has not heard of these, all of one partition and in their order; then it has heard everything up to `through`. */

@@ -6,6 +6,7 @@ import {
   nameOf,
   parseCursor,
   type Positions,
+  type WatchCursor,
   type WatchPosition,
   type WatchTarget,
 } from '../../../src/cluster/watch/cursor.ts';
@@ -16,6 +17,9 @@ const orders: WatchTarget = { type: 'prefix', bytes: Buffer.from('orders/') };
 function positionsOf(...list: (readonly [number, WatchPosition])[]): Positions {
   return new Map(list.map(([id, position]) => [id as PartitionId, position]));
 }
+
+const cluster = 7;
+const of = (positions: Positions): WatchCursor => ({ cluster, positions });
 
 const target: fc.Arbitrary<WatchTarget> = fc.record({
   type: fc.constantFrom('prefix', 'key'),
@@ -31,14 +35,14 @@ const positions = fc
 
 /** A cursor of `orders` with these bytes behind its name. */
 function cursorWith(...bytes: number[]): string {
-  return Buffer.from([1, ...nameOf(orders), ...bytes]).toString('base64url');
+  return Buffer.from([1, ...nameOf(orders), cluster, ...bytes]).toString('base64url');
 }
 
 describe('a cursor', () => {
   test('comes back as it went', () => {
     fc.assert(
       fc.property(target, positions, (watched, places) => {
-        expect(parseCursor(watched, formatCursor(nameOf(watched), places))).toEqual(places);
+        expect(parseCursor(watched, formatCursor(nameOf(watched), of(places)))).toEqual(of(places));
       }),
     );
   });
@@ -49,9 +53,9 @@ describe('a cursor', () => {
       [1, { incarnation: 1, index: 5, done: 0 }],
       [300, { incarnation: 2, index: 2 ** 53 - 1, done: 3 }],
     );
-    const cursor = 'AcDT8fwu8QurAQEFAKwCAv________8PAw';
-    expect(formatCursor(nameOf(orders), places)).toBe(cursor);
-    expect(parseCursor(orders, cursor)).toEqual(places);
+    const cursor = 'AcDT8fwu8QurBwEBBQCsAgL_________DwM';
+    expect(formatCursor(nameOf(orders), of(places))).toBe(cursor);
+    expect(parseCursor(orders, cursor)).toEqual(of(places));
   });
 
   test.each([
@@ -61,15 +65,15 @@ describe('a cursor', () => {
     [2 ** 53 - 1, [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f]],
   ])('has the number %d as these bytes', (index, bytes) => {
     const places = positionsOf([1, { incarnation: 1, index, done: 0 }]);
-    expect(formatCursor(nameOf(orders), places)).toBe(cursorWith(1, 1, ...bytes, 0));
-    expect(parseCursor(orders, cursorWith(1, 1, ...bytes, 0))).toEqual(places);
+    expect(formatCursor(nameOf(orders), of(places))).toBe(cursorWith(1, 1, ...bytes, 0));
+    expect(parseCursor(orders, cursorWith(1, 1, ...bytes, 0))).toEqual(of(places));
   });
 
   test('belongs to what is watched, and to nothing else', () => {
     fc.assert(
       fc.property(target, target, positions, (one, other, places) => {
         fc.pre(one.type !== other.type || Buffer.compare(one.bytes, other.bytes) !== 0);
-        expect(parseCursor(other, formatCursor(nameOf(one), places))).toBe('of_another');
+        expect(parseCursor(other, formatCursor(nameOf(one), of(places)))).toBe('of_another');
       }),
     );
   });
@@ -104,7 +108,7 @@ describe('what is no cursor', () => {
       fc.property(texts, (text) => {
         const parsed = parseCursor(orders, text);
         if (typeof parsed === 'string') return;
-        for (const numbers of parsed.values()) {
+        for (const numbers of parsed.positions.values()) {
           expect(Object.values(numbers).every((one) => Number.isSafeInteger(one) && one >= 0)).toBe(true);
         }
       }),

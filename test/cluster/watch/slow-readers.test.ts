@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { defaults } from '../../../src/config.ts';
 import type { ChangeSource, Polled, PollOptions } from '../../../src/cluster/watch/change-source.ts';
-import type { Positions, WatchPosition } from '../../../src/cluster/watch/cursor.ts';
+import type { WatchPosition } from '../../../src/cluster/watch/cursor.ts';
 import { WatchHub, type WatchOutcome } from '../../../src/cluster/watch/hub.ts';
 import type { WatchSink } from '../../../src/cluster/watch/watcher.ts';
 import type { PartitionMap } from '../../../src/cluster/partition-map.ts';
@@ -42,6 +42,7 @@ class World {
       source,
       clock: this.clock,
       limits,
+      cluster: () => 7,
       point: (partition) => {
         const origin = { partition, term: 1 as Term, nodeId: 'n1' as NodeId };
         return Promise.resolve({ type: 'point', origin, point: { incarnation, index: this.head } });
@@ -50,10 +51,10 @@ class World {
   }
 
   watch(from: WatchPosition | undefined): Promise<WatchOutcome> {
-    const positions: Positions | undefined = from && new Map(this.partitions.map((id) => [id, from]));
+    const cursor = from && { cluster: 7, positions: new Map(this.partitions.map((id) => [id, from])) };
     const deadlineAt = this.clock.monotonicMs() + 5000;
     const target = { type: 'prefix', bytes: Buffer.alloc(0) } as const;
-    return this.hub.watch({ target, from: positions, deadlineAt, begin: () => this.#sink() });
+    return this.hub.watch({ target, from: cursor, deadlineAt, begin: () => this.#sink() });
   }
 
   take(): void {

@@ -33,7 +33,7 @@ function watch(target: WatchTarget, positions: Positions): { readonly watcher: W
     queuedBytes: (): number => 0,
     drained: (): Promise<void> => Promise.resolve(),
   };
-  return { watcher: new Watcher({ target, positions, sink, nowMs: 0 }), told };
+  return { watcher: new Watcher({ target, positions, cluster: 7, sink, nowMs: 0 }), told };
 }
 
 function entry(index: number, ...keys: string[]): EntryChanges {
@@ -70,7 +70,7 @@ describe('a watcher', () => {
   test('has a cursor behind each change of an entry, and behind the last one nothing of it is left', () => {
     const { watcher, told } = watch(everything, new Map([[one, at(2)], [two, at(7)]])); // prettier-ignore
     watcher.tell(one, [entry(3, 'a', 'b', 'c'), entry(5, 'd')], through(5));
-    const places = told.map(({ cursor }) => parseCursor(everything, cursor));
+    const places = told.map(({ cursor }) => placesOf(everything, cursor));
     expect(places).toEqual([at(2, 1), at(2, 2), at(3), at(5)].map((place) => new Map([[one, place], [two, at(7)]]))); // prettier-ignore
   });
 
@@ -78,8 +78,8 @@ describe('a watcher', () => {
     const target: WatchTarget = { type: 'key', bytes: Buffer.from('b') };
     const { watcher, told } = watch(target, new Map([[one, at(2)]]));
     watcher.tell(one, [entry(3, 'a', 'b', 'c')], through(3));
-    expect(told.map(({ cursor }) => parseCursor(target, cursor))).toEqual([new Map([[one, at(2, 2)]])]);
-    expect(parseCursor(target, watcher.cursor())).toEqual(new Map([[one, at(3)]]));
+    expect(told.map(({ cursor }) => placesOf(target, cursor))).toEqual([new Map([[one, at(2, 2)]])]);
+    expect(placesOf(target, watcher.cursor())).toEqual(new Map([[one, at(3)]]));
   });
 
   test('is told nothing twice, and never goes back', () => {
@@ -94,7 +94,7 @@ describe('a watcher', () => {
   test('ends once', () => {
     const ends: string[] = [];
     const sink = { ...watch(everything, new Map()).watcher.sink, end: ({ type }: { type: string }) => ends.push(type) };
-    const watcher = new Watcher({ target: everything, positions: new Map(), sink, nowMs: 0 });
+    const watcher = new Watcher({ target: everything, positions: new Map(), cluster: 7, sink, nowMs: 0 });
     watcher.end({ type: 'shutting_down' });
     watcher.end({ type: 'too_old', detail: 'late' });
     expect([ends, watcher.ended]).toEqual([['shutting_down'], true]);
@@ -145,10 +145,16 @@ test('whoever is cut off behind any change, and goes on from its cursor, has hea
       );
       expect(whats(whole)).toEqual(expected);
       for (const [cut, { cursor }] of whole.entries()) {
-        const from = parseCursor(target, cursor);
-        if (typeof from === 'string') throw new Error(`${cursor} is ${from}`);
+        const from = placesOf(target, cursor);
         expect([...whats(whole.slice(0, cut + 1)), ...whats(tellAll(from))]).toEqual(expected);
       }
     }),
   );
 });
+
+function placesOf(target: WatchTarget, cursor: string): Positions {
+  const parsed = parseCursor(target, cursor);
+  if (typeof parsed === 'string') throw new Error(`${cursor} is ${parsed}`);
+  expect(parsed.cluster).toBe(7);
+  return parsed.positions;
+}
