@@ -58,6 +58,6 @@ export const markup = `
     <ul id="partitions" class="grid"></ul>
   </section>
 </main>
-<footer>Nodes and partitions are asked every 2 s · <span id="updated">not yet</span></footer>
+<footer>Nodes and partitions are asked every 2 s · <span id="updated">not yet</span> · <a href="/docs">the API</a></footer>
 <noscript><p class="banner">This page needs JavaScript. The same is told by /v1/cluster, /v1/cluster/partitions and /v1/cluster/operations.</p></noscript>
 `;
