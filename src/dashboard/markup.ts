@@ -22,6 +22,7 @@ export const markup = `
         <button type="submit" value="delete">Delete</button>
       </div>
     </form>
+    <p id="key-live" class="live" hidden><span class="state" role="status"></span> <small></small></p>
     <div id="result" class="result" role="status" aria-live="polite"><p class="quiet">What happens is told here: the answer, its revision, when it expires, and who gave it.</p></div>
   </section>
   <div class="stack">
@@ -41,6 +42,7 @@ export const markup = `
         <button type="submit">Search</button>
       </div>
     </form>
+    <p id="list-live" class="live" hidden><span class="state" role="status"></span> <small></small></p>
     <div id="found" class="found" role="status" aria-live="polite"></div>
   </section>
   </div>
@@ -56,6 +58,6 @@ export const markup = `
     <ul id="partitions" class="grid"></ul>
   </section>
 </main>
-<footer>Refreshed every 2 s · <span id="updated">not yet</span></footer>
+<footer>Nodes and partitions are asked every 2 s · <span id="updated">not yet</span> · <a href="/docs">the API</a></footer>
 <noscript><p class="banner">This page needs JavaScript. The same is told by /v1/cluster, /v1/cluster/partitions and /v1/cluster/operations.</p></noscript>
 `;

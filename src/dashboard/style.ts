@@ -47,6 +47,15 @@ button:disabled { opacity: 0.55; cursor: progress; }
 .result { margin-top: 1rem; border-top: 1px solid var(--line); padding-top: 0.9rem; min-height: 4rem; }
 .result h3 { margin: 0 0 0.4rem; font-size: 0.95rem; }
 .result p { margin: 0 0 0.5rem; overflow-wrap: anywhere; }
+.live { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 0.6rem; margin: 0 0 0.6rem; font-size: 0.88rem; overflow-wrap: anywhere; }
+.live .state { white-space: normal; } .live .state.good::before { animation: pulse 2.4s ease-in-out infinite; }
+.try .live { margin: 1rem 0 -0.25rem; }
+.result.changed, tr.changed { animation: changed 1.6s ease-out; }
+@keyframes changed { from { background: var(--good-soft); } }
+.result.changed { animation-name: changed-wide; }
+@keyframes changed-wide { from { background: var(--good-soft); box-shadow: 0 0 0 0.45rem var(--good-soft); } }
+@keyframes pulse { 50% { opacity: 0.35; } }
+@media (prefers-reduced-motion: reduce) { * { animation: none !important; } }
 .stack { display: grid; gap: 1rem; min-width: 0; }
 .line { display: flex; gap: 0.5rem; align-items: start; } .line input { flex: 1; min-width: 0; }
 .told { font-size: 0.92rem; }

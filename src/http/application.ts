@@ -9,6 +9,7 @@ import { base64KeyPrefix, handleKey, keyPrefix, methodNotAllowed } from './handl
 import { batchRoute } from './routes/batch.ts';
 import { clusterRoutes } from './routes/cluster.ts';
 import { dashboardRoute } from './routes/dashboard.ts';
+import { docsRoute } from './routes/docs.ts';
 import { keysRoute } from './routes/keys.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
@@ -26,6 +27,7 @@ export const routes: readonly Route[] = [
   ...healthRoutes,
   metricsRoute,
   openApiRoute,
+  docsRoute,
   ...clusterRoutes,
   keysRoute,
   batchRoute,

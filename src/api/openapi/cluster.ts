@@ -66,18 +66,16 @@ export const nodeRouteDescriptions: readonly RouteDescription[] = [
     },
   },
   { path: '/openapi.json', operations: { get: told('openApi', 'openApi', 'This document') } },
-  {
-    path: '/',
-    operations: {
-      get: {
-        operationId: 'page',
-        tag: 'node',
-        summary: 'The page, for people',
-        answers: [{ status: 200, description: 'One document that needs nothing else.', content: { type: 'html' } }],
-      },
-    },
-  },
+  { path: '/docs', operations: { get: shown('docs', 'This document, for people') } },
+  { path: '/', operations: { get: shown('page', 'The page, for people') } },
 ];
+
+/** One document that needs nothing else. */
+function shown(operationId: string, summary: string): OperationDescription {
+  const description = 'One document that needs nothing else.';
+  const answers = [{ status: 200, description, content: { type: 'html' } }] as const;
+  return { operationId, tag: 'node', summary, parameters: ['requestId'], answers };
+}
 
 /** A reading that always comes to the same schema. */
 function told(

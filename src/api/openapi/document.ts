@@ -7,6 +7,7 @@ import type { JsonSchema } from '../schema-parts.ts';
 import { requestSchemas, schemas } from '../schemas.ts';
 import { changeRouteDescriptions } from './changes.ts';
 import { clusterRouteDescriptions, nodeRouteDescriptions } from './cluster.ts';
+import { requestExamples } from './examples.ts';
 import { keyRoutes } from './keys.ts';
 import { manyKeysRoutes } from './many-keys.ts';
 import { headers, parameters, type HeaderName } from './parameters.ts';
@@ -104,7 +105,12 @@ function requestBody(body: BodyDescription): Json {
   if (body.type === 'bytes') return { required: false, content: { '*/*': { schema: {} } } };
   return {
     required: true,
-    content: { 'application/json': { schema: reference('schemas', requestName(body.schema)) } },
+    content: {
+      'application/json': {
+        schema: reference('schemas', requestName(body.schema)),
+        example: requestExamples[body.schema],
+      },
+    },
   };
 }
 

@@ -30,34 +30,38 @@ const lifetime =
   '1 ms to 10 years: `1500ms`, `60s`, `1.5s`, `5m`, `1h30m`, `2h`, `1d`, or whole seconds. A write without it clears an earlier one.';
 
 export const parameters = {
-  key: inPath(
-    'key',
-    'The key, 1 to 1,024 bytes of UTF-8, percent-decoded once and never normalised. A slash may stand as it is or as `%2F`.',
-  ),
-  keyBase64: inPath(
-    'keyBase64',
-    'The bytes of the key as base64url without padding, for keys that no path can carry.',
-    {
+  key: {
+    ...inPath(
+      'key',
+      'The key, 1 to 1,024 bytes of UTF-8, percent-decoded once and never normalised. A slash may stand as it is or as `%2F`.',
+    ),
+    example: 'user/1',
+  },
+  keyBase64: {
+    ...inPath('keyBase64', 'The bytes of the key as base64url without padding, for keys that no path can carry.', {
       type: 'string',
       pattern: '^[A-Za-z0-9_-]+$',
-    },
-  ),
-  keyOfLocate: inPath('key', 'The key, percent-decoded once.'),
-  partitionId: inPath(
-    'id',
-    'The id of a partition; 0 is the group that looks after the cluster and holds no keys.',
-    count,
-  ),
-  nodeId: inPath('id', 'The id of a node.'),
+    }),
+    example: 'dXNlci8x',
+  },
+  keyOfLocate: { ...inPath('key', 'The key, percent-decoded once.'), example: 'user/1' },
+  partitionId: {
+    ...inPath('id', 'The id of a partition; 0 is the group that looks after the cluster and holds no keys.', count),
+    example: 1,
+  },
+  nodeId: { ...inPath('id', 'The id of a node.'), example: 'n3' },
   dryRun: inQuery('dry_run', 'Changes nothing: shows what would move, and what is less safe meanwhile.', {
     type: 'boolean',
     default: false,
   }),
-  simpleKeyInPath: inPath('key', 'The key, percent-encoded; it ends at the first slash.'),
-  simpleKey: inPath('key', 'The key, percent-encoded.'),
-  simpleValueInPath: inPath('value', 'The value, percent-encoded UTF-8; more slashes belong to it.', text),
-  simpleKeyInQuery: { ...inQuery('key', 'The key.', someText), required: true },
-  simpleValueInQuery: { ...inQuery('value', 'The value, a text.'), required: true },
+  simpleKeyInPath: { ...inPath('key', 'The key, percent-encoded; it ends at the first slash.'), example: 'user1' },
+  simpleKey: { ...inPath('key', 'The key, percent-encoded.'), example: 'user1' },
+  simpleValueInPath: {
+    ...inPath('value', 'The value, percent-encoded UTF-8; more slashes belong to it.', text),
+    example: 'Ada',
+  },
+  simpleKeyInQuery: { ...inQuery('key', 'The key.', someText), required: true, example: 'user/1' },
+  simpleValueInQuery: { ...inQuery('value', 'The value, a text.'), required: true, example: 'Ada' },
   ttl: { ...inQuery('ttl', `How long the key is to live: ${lifetime}`), example: '60s' },
   route: inQuery(
     'route',
@@ -76,9 +80,9 @@ export const parameters = {
     example: '500ms',
   },
   fallback: inQuery('fallback', 'Answers stale, labelled, where no leader answers in time.', { enum: ['stale'] }),
-  prefix: inQuery('prefix', 'Keys that begin with it.'),
+  prefix: { ...inQuery('prefix', 'Keys that begin with it.'), example: 'user/' },
   prefixBase64: inQuery('prefixBase64', 'The same in standard base64, for bytes that are not UTF-8.'),
-  watchedKey: inQuery('key', 'The one key; it and a prefix do not go together.', someText),
+  watchedKey: { ...inQuery('key', 'The one key; it and a prefix do not go together.', someText), example: 'user/1' },
   watchedKeyBase64: inQuery('keyBase64', 'The same in standard base64.', someText),
   from: inQuery('from', 'The cursor to go on from; without one it begins with what happens from now on.'),
   start: inQuery('start', 'Keys from this one on.'),
@@ -97,8 +101,14 @@ export const parameters = {
     type: 'boolean',
     default: false,
   }),
-  removedPrefix: inQuery('prefix', 'Of the keys to remove; one byte at least. It or `prefixBase64` has to stand.'),
-  confirm: inQuery('confirm', 'The prefix again, so that nobody removes everything by accident.'),
+  removedPrefix: {
+    ...inQuery('prefix', 'Of the keys to remove; one byte at least. It or `prefixBase64` has to stand.'),
+    example: 'user/',
+  },
+  confirm: {
+    ...inQuery('confirm', 'The prefix again, so that nobody removes everything by accident.'),
+    example: 'user/',
+  },
   confirmBase64: inQuery('confirmBase64', 'Goes with `prefixBase64`.'),
   routeHeader: inHeader('Flotilla-Route', 'The same as the parameter `route`, which goes before it.', {
     enum: ['redirect', 'forward'],
