@@ -42,6 +42,7 @@ import { GroupHost } from './group-host.ts';
 import { MetadataHost } from './metadata-host.ts';
 import { verifyIncarnation } from './incarnations.ts';
 import { PeerRequests } from './peer-requests.ts';
+import type { RebuildNote } from '../storage/set-aside.ts';
 import { Rebuilding } from './rebuilding.ts';
 
 /** A transport that learns whom to connect to, and as whom. */
@@ -87,7 +88,7 @@ export interface NodeParts {
   /** The node must stop: a record is damaged, an invariant broke, or the founders disagree. */
   readonly onFailure: (error: unknown) => void;
   /** It came in anew, as its disk could not be believed. */
-  readonly rebuild?: { readonly reason: string; readonly movedTo: string } | undefined;
+  readonly rebuild?: RebuildNote | undefined;
   /** Called once all that was lost with that disk is held again. */
   readonly onWhole?: () => void;
   readonly doubts: ReplicaDoubts;

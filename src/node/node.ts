@@ -10,7 +10,15 @@ import { diskSpaceOf, roomToStart } from '../storage/disk-space.ts';
 import { openIdentity, type OpenIdentity } from '../storage/identity.ts';
 import { openLevelStorage } from '../storage/level-storage.ts';
 import { openReplicaDoubts } from '../storage/replica-doubts.ts';
-import { forgetRebuild, markedDoubt, markInDoubt, rebuildNote, setAside, type Doubt } from '../storage/set-aside.ts';
+import {
+  forgetRebuild,
+  markedDoubt,
+  markInDoubt,
+  noteEmpty,
+  rebuildNote,
+  setAside,
+  type Doubt,
+} from '../storage/set-aside.ts';
 import { systemClock } from './clock.ts';
 import type { NodeTransport, TransportBinding } from './composition.ts';
 import { addressesOfOthers, DirectoryInDoubt, irreplaceable } from './doubt.ts';
@@ -115,6 +123,7 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
     const reason = await findOldCopy({ identity, members, startTransport: listen, clock, limits, logger });
     if (reason !== undefined) throw inDoubt({ kind: 'old copy', reason });
     if (joinAt !== undefined && identity.identity().formation.phase === 'unformed') {
+      noteEmpty(config.dataDir, clock.wallMs());
       const { awaitAdmission } = await import('./join-phase.ts');
       const onListening = (): Promise<void> => askToJoin(joinAt);
       await awaitAdmission({ config, identity, storage, startTransport: listen, clock, logger, onListening });

@@ -11,7 +11,6 @@ import {
   type RangePage,
   type StateReader,
   type SweepCommand,
-  type ValueRecord,
   type Version,
 } from '../kv/types.ts';
 import type { ChangePoint } from './change-log.ts';
@@ -68,20 +67,21 @@ export class ReadAnswers {
       });
   }
 
-  #answerKey(
-    key: Uint8Array,
-    { deadlineAt, answer }: Pick<WaitingRead<ReplicaOutcome>, 'deadlineAt' | 'answer'>,
-  ): void {
+  /**
+   * Safety: that a value is gone because it is due is said only once an entry has taken it out: a later leader's log time may be behind,
+   * and to its entries the value would be there again. What is there after that may be another value, which came before the entry and is due by now
+   * itself: so it is looked at anew. The entry was committed after the read began, so what is applied is recent enough.
+   */
+  #answerKey(key: Uint8Array, read: Pick<WaitingRead<ReplicaOutcome>, 'deadlineAt' | 'answer'>): void {
     const { state, now, term } = this.#options;
     const logTime = now();
     const record = state.get(key);
     if (record === undefined || !isDue(record, logTime)) {
-      return answer({ type: 'value', term: term(), record, logTime });
+      return read.answer({ type: 'value', term: term(), record, logTime });
     }
-    this.#takeOut([{ key, version: versionOf(record) }], deadlineAt, (taken) => {
-      // Read anew: another value may have taken its place before it was taken out.
-      if (taken.type === 'taken') answer(present(state.get(key), taken));
-      else answer(taken);
+    this.#takeOut([{ key, version: versionOf(record) }], read.deadlineAt, (taken) => {
+      if (taken.type === 'taken') this.#answerKey(key, read);
+      else read.answer(taken);
     });
   }
 
@@ -122,15 +122,6 @@ interface Taken {
 
 function versionOf({ revision, incarnation }: Version): Version {
   return { revision, incarnation };
-}
-
-function present(record: ValueRecord | undefined, { term, logTime }: Taken): ReplicaOutcome {
-  return {
-    type: 'value',
-    term,
-    record: record !== undefined && isDue(record, logTime) ? undefined : record,
-    logTime,
-  };
 }
 
 function pageOf({ values, moreAfter }: RangePage): RangePage {

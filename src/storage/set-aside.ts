@@ -20,10 +20,13 @@ export interface Doubt {
   readonly reason: string;
 }
 
-/** Why a directory is new where there was one before. Kept until all that the old one held is held again. */
-export interface RebuildNote extends Doubt {
-  /** Where the old one is. */
-  readonly movedTo: string;
+/** Why a directory is new, in most cases where there was one before. Kept until all that the old one held is held again. */
+export interface RebuildNote {
+  /** `empty`: nobody knows whether there was one. */
+  readonly kind: DoubtKind | 'empty';
+  readonly reason: string;
+  /** Where the old one is; undefined when nothing was found. */
+  readonly movedTo?: string;
   /** Wall time, ms since 1970: for people. */
   readonly sinceMs: number;
 }
@@ -62,7 +65,10 @@ export function markedDoubt(directory: string): Doubt | undefined {
  * Durably renames a closed data directory, and makes an empty one in its place. Fails when that can't be done, and when too many were set aside
  * before: then the disk is to be looked at, and no other start would change that.
  */
-export async function setAside(directory: string, options: SetAsideOptions): Promise<RebuildNote> {
+export async function setAside(
+  directory: string,
+  options: SetAsideOptions,
+): Promise<RebuildNote & { readonly movedTo: string }> {
   const { doubt, wallMs, setAsideMax } = options;
   const { kind, reason } = doubt;
   const from = path.resolve(directory);
@@ -134,6 +140,13 @@ function moveWithin(from: string, name: string, doubt: Doubt): string {
 export function rebuildNote(directory: string): RebuildNote | undefined {
   const file = path.join(directory, noteName);
   return fs.existsSync(file) ? (readChecked(file) as RebuildNote | undefined) : undefined;
+}
+
+/** For a node that asks to be let in: what its directory held, if it ever held anything, is not there. Stays what is noted already. */
+export function noteEmpty(directory: string, wallMs: number): void {
+  if (rebuildNote(directory) !== undefined) return;
+  const note: RebuildNote = { kind: 'empty', reason: 'it came with an empty data directory', sinceMs: wallMs };
+  writeChecked(path.join(directory, noteName), note);
 }
 
 export function forgetRebuild(directory: string): void {

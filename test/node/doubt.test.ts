@@ -11,6 +11,7 @@ import { newIdentity, SimIdentity } from '../../src/sim/disk-identity.ts';
 import { StorageDamage } from '../../src/storage/damage.ts';
 import { bootstrap } from '../cluster/founders.ts';
 import { nodeRecord, ofNodes, ofPartitions, partitionRecord } from '../cluster/metadata/samples.ts';
+import type { RebuildNote } from '../../src/storage/set-aside.ts';
 
 const n1 = 'n1' as NodeId;
 const founders = bootstrap(3);
@@ -58,9 +59,15 @@ describe('a node in doubt asks to be let in by', () => {
 });
 
 describe('a node that is filled again', () => {
-  const note = { reason: 'a table is corrupt', movedTo: '/data/n1.damaged' };
+  const damaged: RebuildNote = {
+    kind: 'damaged',
+    reason: 'a table is corrupt',
+    movedTo: '/data/n1.damaged',
+    sinceMs: 7,
+  };
+  const empty: RebuildNote = { kind: 'empty', reason: 'it came with an empty data directory', sinceMs: 7 };
 
-  function world(): { map: LiveMap; rebuilding: Rebuilding; told: string[] } {
+  function world(note = damaged): { map: LiveMap; rebuilding: Rebuilding; told: string[] } {
     const map = new LiveMap(buildPartitionMap(founders));
     map.take(ofNodes([nodeRecord('n1', { standing: 'joining' }), 2]));
     const [one] = map.partitions;
@@ -86,6 +93,17 @@ describe('a node that is filled again', () => {
       'forgotten',
       'the node is whole again: what was set aside is not needed any more, and may be deleted',
     ]);
+  });
+
+  test('is no more ready when it came with an empty directory: of what it had held nobody has a copy yet', () => {
+    const { map, rebuilding, told } = world(empty);
+    map.take(ofNodes([nodeRecord('n1'), 4]));
+    expect(rebuilding.reason()).toBe(
+      'the node is filled as it came with an empty data directory: partitions 1 lack a replica',
+    );
+    map.take(ofPartitions([partitionRecord(1, 3, ['n1', 'n2', 'n3']), 5]));
+    expect(rebuilding.reason()).toBeUndefined();
+    expect(told).toEqual(['forgotten', 'the node is whole']);
   });
 
   test('stays whole, whatever moves later', () => {

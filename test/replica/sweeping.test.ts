@@ -48,6 +48,27 @@ describe('a key that is due', () => {
     expect(await valueOf(world, 'n1', 'b')).toBe('two');
   });
 
+  test('that took the place of another one while a read waited for that is taken out as well before the read says that it is gone', async () => {
+    const world = await ledByN1();
+    world.propose('n1', put('a', 'one', { ttlMs: 100 }));
+    await world.settle();
+    for (const name of [n1, n2, n3]) world.stalled.add(name);
+    await world.advance(50);
+    world.propose('n1', put('a', 'two', { ttlMs: 150 }));
+    await world.settle();
+    await world.advance(60);
+    // What it sees is the first one, which is due; in the log the second one comes before that is taken out.
+    const { outcomes } = world.get('n1', 'a');
+    await world.settle();
+    expect(outcomes).toEqual([]);
+    await world.advance(200);
+    world.stalled.clear();
+    await world.settle();
+    expect(outcomes).toMatchObject([{ type: 'value', record: undefined }]);
+    // No leader whose clock is behind can show it again.
+    expect(keysOn(world, 'n1')).toEqual({ keys: 0, expiring: 0 });
+  });
+
   test('is not read as present once its time has come, although nobody has taken it out', async () => {
     const world = await ledByN1();
     world.propose('n1', put('a', 'one', { ttlMs: 1000 }));

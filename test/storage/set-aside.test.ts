@@ -7,6 +7,7 @@ import {
   forgetRebuild,
   markedDoubt,
   markInDoubt,
+  noteEmpty,
   rebuildNote,
   setAside,
   type SetAsideOptions,
@@ -146,4 +147,18 @@ describe('a directory that can not be renamed, as a mount point can not', () => 
       /2 were set aside before: look after the disk, then move set-aside\.damaged-.*, set-aside\.old-.* away/,
     );
   });
+});
+
+test('a directory that is filled from nothing says so, unless it says more already', () => {
+  fs.rmSync(data, { recursive: true, force: true });
+  fs.mkdirSync(data);
+  expect(rebuildNote(data)).toBeUndefined();
+  noteEmpty(data, 7);
+  const note = { kind: 'empty', reason: 'it came with an empty data directory', sinceMs: 7 };
+  expect(rebuildNote(data)).toEqual(note);
+  // As often as it starts while it is filled.
+  noteEmpty(data, 8);
+  expect(rebuildNote(data)).toEqual(note);
+  forgetRebuild(data);
+  expect(rebuildNote(data)).toBeUndefined();
 });
