@@ -102,7 +102,7 @@ export class Caller {
       if (leftMs <= 0) throw this.#giveUp(journey);
       const { node } = journey.target;
       const answer = await this.#send(journey, leftMs);
-      const next = answer.type === 'failure' ? this.#failed(journey, answer) : this.#answered(journey, answer);
+      const next = answer.type === 'failure' ? this.#failed(journey, answer, leftMs) : this.#answered(journey, answer);
       if (next === 'result') return answer as HttpAnswer;
       if (next.type === 'follow') continue;
       journey.refusedBy.add(node);
@@ -159,7 +159,8 @@ export class Caller {
     return this.#exchanger.send({ method, node: target.node, path, headers, body, timeoutMs, connectTimeoutMs });
   }
 
-  #failed(journey: Journey, failure: HttpFailure): Next {
+  /** `leftMs`: of the call's time, as the attempt began. */
+  #failed(journey: Journey, failure: HttpFailure, leftMs: number): Next {
     const { node } = journey.target;
     const { reason, neverSent, timedOut, onOldConnection, cause } = failure;
     if (isWrite(journey) && !neverSent) journey.mayApply = true;
@@ -173,6 +174,9 @@ export class Caller {
       journey.metOldConnection = true;
       return { type: 'follow' };
     }
+    // Who had less time than others get has not failed, and what had come of earlier attempts tells more.
+    const cutShort = timedOut && leftMs < journey.call.timeoutMs * clientLimits.attemptShare;
+    if (cutShort && journey.last !== undefined) return { type: 'look', waitMs: 0 };
     this.#nodes.failed(node, reason);
     this.#leaders.dropNode(node);
     const code = timedOut && !neverSent ? 'deadline_exceeded' : 'unreachable';

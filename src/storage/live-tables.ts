@@ -172,6 +172,8 @@ export class LiveTables {
   #look(watched: WatchedTable): void {
     if (watched.lookedAtTurn === this.#turn) return;
     const { table, handle } = watched;
+    // Merged away during this very walk: it was looked at then, and its handle may be another table's by now.
+    if (this.#watched.get(table.number) !== watched) return;
     const found = statOf(table, handle);
     if (found === undefined || found.nlink === 0) {
       // Merged away a moment ago, or removed by somebody else.

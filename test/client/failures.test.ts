@@ -1,4 +1,5 @@
 /** What goes wrong on the way, and what the caller is told of it. */
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { connect, FlotillaError, type ConnectOptions, type Store } from '../../src/client/connect.ts';
 import { freePorts } from '../../src/testing/ports.ts';
@@ -41,6 +42,23 @@ describe('a wrong address', () => {
     expect(error.message).toBe(
       `No node can be reached (127.0.0.1:${port}: connection refused). Check the addresses and that a node runs there.`,
     );
+  });
+
+  it('is named with its reason, whatever little time the last attempt had', async () => {
+    const sockets: Socket[] = [];
+    const server = createServer((socket) => {
+      if (sockets.push(socket) === 1) setTimeout(() => socket.destroy(), 130);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const close = (): Promise<void> => {
+      for (const socket of sockets) socket.destroy();
+      return new Promise((resolve) => server.close(() => resolve()));
+    };
+    toClose.push({ close });
+    const { port } = server.address() as AddressInfo;
+    const error = await errorOf(storeOf(`127.0.0.1:${port}`, { timeoutMs: 200 }).get('k'));
+    expect(sockets).toHaveLength(2);
+    expect(error.message).toContain(`127.0.0.1:${port}: the connection broke`);
   });
 
   it('is told at once when asked for', async () => {

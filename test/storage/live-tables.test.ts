@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { defaults } from '../../src/config.ts';
 import { StorageDamage } from '../../src/storage/damage.ts';
 import { openLevelDatabase, type LevelDatabase } from '../../src/storage/level-database.ts';
@@ -29,7 +29,12 @@ afterEach(async () => {
 
 async function open(tableCheckMs: number): Promise<void> {
   found = [];
-  const config = { ...defaults.storage, writeBufferBytes: 1024 * 1024, tableBytesMax: 1024 * 1024, tableCheckMs };
+  const config = {
+    ...defaults.storage,
+    writeBufferBytes: 1024 * 1024,
+    tableBytesMax: 1024 * 1024,
+    tableCheckMs,
+  };
   database = await openLevelDatabase({
     directory,
     config,
@@ -168,6 +173,37 @@ test('what nobody reads is found as well, and told once', async () => {
   await delay(30);
   expect(found).toHaveLength(1);
   expect(found[0]).toBeInstanceOf(StorageDamage);
+});
+
+test('tables that are merged away while they are being looked at are not taken for those that came in their place', async () => {
+  await oneTable();
+  await write([5_000_000], Buffer.alloc(50, 'v'));
+  await database.mergeRange(keyOf(5_000_000), last);
+  await new Promise(setImmediate);
+  get(keyOf(7));
+  const before = liveTables(directory);
+  expect(before).toHaveLength(2);
+  await write([0, 5_000_000], Buffer.alloc(200, 'newer'));
+  await new Promise(setImmediate);
+  const { fstatSync } = fs;
+  let merged: Promise<void> | undefined;
+  const spy = vi.spyOn(fs, 'fstatSync').mockImplementation((handle: number) => {
+    const { size } = fstatSync(handle);
+    if (merged === undefined && size === present(before[0]).bytes) {
+      merged = database.mergeRange(first, last);
+      // LevelDB merges on a thread of its own.
+      while (before.some(({ file }) => fs.existsSync(file)));
+    }
+    return fstatSync(handle);
+  });
+  try {
+    expect(() => database.expectWhole(first, last)).not.toThrow();
+  } finally {
+    spy.mockRestore();
+  }
+  expect(merged, 'what this is about').toBeDefined();
+  await merged;
+  expect(get(keyOf(0))).toEqual(Buffer.alloc(200, 'newer'));
 });
 
 test('while tables come and go, nothing is found damaged', { timeout: 30_000 }, async () => {
