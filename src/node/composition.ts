@@ -194,7 +194,8 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     limits: config.watch,
     cluster: () => {
       const { formation } = identity.identity();
-      return clusterTag(formation.phase === 'formed' ? formation.clusterId : undefined);
+      // Who is prepared for an id is formed with no other.
+      return formation.phase === 'unformed' ? undefined : clusterTag(formation.clusterId);
     },
     point: (partition, deadlineAt) =>
       router.execute({ type: 'point', partition }, { route: 'forward', hops: 0, deadlineAt }),

@@ -63,6 +63,8 @@ describe('delete', () => {
       result: { type: 'not_found' },
       replayed: false,
       events: [],
+      // That it did less than it says: a version, and not one change.
+      kept: Buffer.from([1]),
       state: { ...emptyMachineState, appliedIndex: 1, appliedTerm: 2, logTime: 1000 },
     });
   });

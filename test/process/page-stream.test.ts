@@ -59,7 +59,7 @@ it('goes on behind the last cursor where the node ends it, and says why', async 
   sink.bookmark(cursor());
   sink.end({ type: 'no_contact', detail: 'Nobody leads partition 1' });
   await stands('coming back… Nobody leads partition 1');
-  expect((await watch(2)).call.from).toEqual(positions);
+  expect((await watch(2)).call.from).toEqual({ cluster: 7, positions });
   await stands(/^live$/);
 });
 

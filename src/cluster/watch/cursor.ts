@@ -60,9 +60,9 @@ export function parseCursor(target: WatchTarget, text: string): WatchCursor | 'm
   return { cluster, positions };
 }
 
-/** Of a cluster's id, 32 hexadecimal digits; 0 of one that is not formed yet. */
-export function clusterTag(clusterId: string | undefined): number {
-  return clusterId === undefined ? 0 : Number.parseInt(clusterId.slice(0, 8), 16);
+/** Of a cluster's id, 32 hexadecimal digits. */
+export function clusterTag(clusterId: string): number {
+  return Number.parseInt(clusterId.slice(0, 8), 16);
 }
 
 /** Tells a watch's cursors from those of another. */

@@ -24,7 +24,8 @@ export interface WatchHubOptions {
   readonly clock: Clock;
   readonly limits: WatchConfig;
   /** As cursors name it. */
-  readonly cluster: () => number;
+  /** Undefined while this node is of none. */
+  readonly cluster: () => number | undefined;
   /** How far a partition is, by its leader. Answers by `deadlineAt`. */
   readonly point: (partition: PartitionId, deadlineAt: number) => Promise<KvOutcome>;
 }
@@ -101,16 +102,20 @@ export class WatchHub {
 
   async #begin({ target, from, deadlineAt, begin }: WatchCall): Promise<WatchOutcome> {
     const { clock } = this.#options;
-    const cluster = this.#options.cluster();
     const partitions = this.#partitionsOf(target);
+    const points = await Promise.all(partitions.map((id) => this.#options.point(id, deadlineAt)));
+    const failed = points.find(({ type }) => type !== 'point');
+    if (failed !== undefined) return { type: 'failed', outcome: failed };
+    // Behind the points: a node that was emptied learns only while it waits for them of which cluster it is.
+    const cluster = this.#options.cluster();
+    if (cluster === undefined) return { type: 'failed', outcome: notOfAClusterYet(partitions) };
     if (from !== undefined && (from.cluster !== cluster || !isOf(from.positions, partitions))) {
       return { type: 'bad_cursor', detail: 'the cursor is of another cluster, which was here before or is elsewhere' };
     }
-    const points = await Promise.all(partitions.map((id) => this.#options.point(id, deadlineAt)));
     const positions = new Map<PartitionId, WatchPosition>();
     for (const [at, outcome] of points.entries()) {
       const partition = partitions[at] as PartitionId;
-      if (outcome.type !== 'point') return { type: 'failed', outcome };
+      if (outcome.type !== 'point') continue;
       const wanted = cursorAt(from?.positions.get(partition)) ?? { ...outcome.point, done: 0 };
       const refusal = wrongPlace(partition, wanted, outcome.point);
       if (refusal !== undefined) return refusal;
@@ -235,6 +240,11 @@ export class WatchHub {
 function cursorAt(position: WatchPosition | undefined): WatchPosition | undefined {
   if (position === undefined || !planted('watch-repeats-after-resume')) return position;
   return { ...position, index: Math.max(0, position.index - 1), done: 0 };
+}
+
+function notOfAClusterYet([partition]: readonly PartitionId[]): KvOutcome {
+  const detail = 'this node has not been let into its cluster yet';
+  return { type: 'no_leader', partition: partition as PartitionId, detail };
 }
 
 function isOf(positions: Positions, partitions: readonly PartitionId[]): boolean {

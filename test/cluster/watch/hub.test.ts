@@ -15,7 +15,10 @@ const target = { type: 'prefix', bytes: Buffer.alloc(0) } as const;
 const cluster = clusterTag('00c0ffee00112233445566778899aabb');
 const head = { incarnation: 2, index: 50 };
 
-async function watch(from: WatchCursor | undefined): Promise<{ outcome: WatchOutcome; bookmarks: readonly string[] }> {
+async function watch(
+  from: WatchCursor | undefined,
+  letIn = true,
+): Promise<{ outcome: WatchOutcome; bookmarks: readonly string[] }> {
   const bookmarks: string[] = [];
   const sink: WatchSink = {
     event: () => undefined,
@@ -25,13 +28,15 @@ async function watch(from: WatchCursor | undefined): Promise<{ outcome: WatchOut
     drained: () => Promise.resolve(),
   };
   const nothing: Polled = { type: 'changes', entries: [], through: head };
+  let asked = false;
   const hub = new WatchHub({
     map: { partitions: [{ id: partition }] } as unknown as PartitionMap,
     source: { poll: () => Promise.resolve(nothing) } as unknown as ChangeSource,
     clock: new VirtualClock(),
     limits: defaults.watch,
-    cluster: () => cluster,
+    cluster: () => (letIn && asked ? cluster : undefined),
     point: () => {
+      asked = true;
       const origin = { partition, term: 1 as Term, nodeId: 'n1' as NodeId };
       return Promise.resolve({ type: 'point', origin, point: head });
     },
@@ -49,7 +54,6 @@ const at = (position: Partial<WatchPosition>, of: Partial<WatchCursor> = {}): Wa
 
 test('the tag is the beginning of the id', () => {
   expect(cluster).toBe(0x00c0ffee);
-  expect(clusterTag(undefined)).toBe(0);
 });
 
 test('without a cursor it begins where the partition is, and says so with one of this cluster', async () => {
@@ -72,4 +76,16 @@ test.each<[string, WatchCursor, WatchOutcome['type']]>([
   const { outcome, bookmarks } = await watch(from);
   expect(outcome.type).toBe(type);
   expect(bookmarks).toHaveLength(type === 'watching' ? 1 : 0);
+});
+
+test('a node that has not been let into its cluster refuses for now, and not for good: the cursor may be a good one', async () => {
+  for (const from of [at({}), undefined]) {
+    const { outcome, bookmarks } = await watch(from, false);
+    expect(outcome).toMatchObject({ type: 'failed', outcome: { type: 'no_leader' } });
+    expect(bookmarks).toEqual([]);
+  }
+});
+
+test('a node that is let in while it asks where the partitions are takes the cursor', async () => {
+  expect((await watch(at({}))).outcome.type).toBe('watching');
 });

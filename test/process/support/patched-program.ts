@@ -21,9 +21,8 @@ export interface Fault {
 /** What waits for a batch goes on as soon as the batch is handed to LevelDB. */
 export const answersBeforeFsync: Fault = {
   file: 'storage/commit-queue.js',
-  original:
-    "void batch.write().then(() => this.#completed(items, mark), (error) => (planted('fsync-error-swallowed') ? this.#completed(items, mark) : this.#failed(error)));",
-  broken: 'void batch.write(); void Promise.resolve().then(() => this.#completed(items, mark));',
+  original: 'void batch.write().then(() => {',
+  broken: 'void batch.write(); void Promise.resolve().then(() => {',
 };
 
 export interface PatchedProgram {
