@@ -16,8 +16,11 @@ beforeEach(async () => {
   temporary = mkdtempSync(join(tmpdir(), 'flotilla-dev-test-'));
   port = await portBlock();
 });
-afterEach(async () => {
+afterEach(async ({ task }) => {
+  const failed = task.result?.state === 'fail';
   for (const running of [dev, joined]) {
+    // Where it stood still is not in a timeout's message.
+    if (failed && running !== undefined) process.stderr.write(`${running.stdout()}\n${running.stderr()}\n`);
     running?.child.kill('SIGKILL');
     await running?.finished;
   }
