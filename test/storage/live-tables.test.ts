@@ -29,12 +29,7 @@ afterEach(async () => {
 
 async function open(tableCheckMs: number): Promise<void> {
   found = [];
-  const config = {
-    ...defaults.storage,
-    writeBufferBytes: 1024 * 1024,
-    tableBytesMax: 1024 * 1024,
-    tableCheckMs,
-  };
+  const config = { ...defaults.storage, writeBufferBytes: 1024 * 1024, tableBytesMax: 1024 * 1024, tableCheckMs };
   database = await openLevelDatabase({
     directory,
     config,

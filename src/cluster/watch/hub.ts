@@ -23,8 +23,7 @@ export interface WatchHubOptions {
   readonly source: ChangeSource;
   readonly clock: Clock;
   readonly limits: WatchConfig;
-  /** As cursors name it. */
-  /** Undefined while this node is of none. */
+  /** As cursors name it; undefined while this node is of none. */
   readonly cluster: () => number | undefined;
   /** How far a partition is, by its leader. Answers by `deadlineAt`. */
   readonly point: (partition: PartitionId, deadlineAt: number) => Promise<KvOutcome>;
