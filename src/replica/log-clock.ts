@@ -6,7 +6,8 @@
  * A replica that was started anew has lost what passed since the last entry it applied; one that was cut off may have kept more
  * than those who went on without it. So each replica's time belongs to a term, that of the leader it last heard it from, and the time of a
  * later term goes before that of an earlier one, be it behind: keys were given their ends by it. Within a term the later time
- * counts. A candidate hears the time of those who vote for it: unless all of them were started anew, nothing is lost.
+ * counts. A candidate hears the time of those who vote for it: unless all of them were started anew, nothing is lost. What was lost may
+ * be found again with one who kept it, if nothing of the later term was written yet: no key was given an end by what that one told.
  *
  * Only who leads without anybody knowing the time begins at wall time: the first leader of a new partition.
  */

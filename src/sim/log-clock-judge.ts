@@ -8,6 +8,10 @@
  * a node was started anew, nothing is said about time that was lost. And a replica knows the time as of the heartbeat that came over fastest: at
  * each change of leader what that took may be lost, which is much where a link is clogged. None is ever gained, whoever led in between. Nor is anything said before
  * the first write: until then nothing holds on to what the time was, and nothing grows old by it.
+ *
+ * What was lost may be found again, until a write of that term holds on to the loss: of those who lead after a restart that cost them some
+ * time, and only serve reads, no log tells. Should all who heard them be started anew in their turn, one who kept more may lead next and
+ * go by that. So what reads are told binds their own term alone, what writes are told binds all that follow.
  */
 import type { PartitionId } from '../replica/ports.ts';
 import { Violation } from './violation.ts';
@@ -26,8 +30,10 @@ interface Reading {
 /** Of one partition. */
 interface Told {
   readonly first: Reading;
-  /** The reading that allows the least to all that follow. */
-  slowest: Reading;
+  /** Of those that answered a write, the reading that allows the least to all that follow. */
+  written: Reading;
+  /** The one that allows the least to what follows in its term. */
+  ofTerm: Reading;
 }
 
 export class LogClockJudge {
@@ -47,11 +53,11 @@ export class LogClockJudge {
   told(partition: PartitionId, reading: Reading & { readonly written: boolean }): void {
     const told = this.#told.get(partition);
     if (told === undefined) {
-      if (reading.written) this.#told.set(partition, { first: reading, slowest: reading });
+      if (reading.written) this.#told.set(partition, { first: reading, written: reading, ofTerm: reading });
       return;
     }
     const apart = 2 * this.#drift * reading.to + slackMs;
-    const most = this.#most(told.slowest, reading.to) + apart;
+    const binding = told.ofTerm.term === reading.term ? this.#slower(told.ofTerm, told.written) : told.written;
     const lost = Math.max(0, reading.term - told.first.term) * this.#oneWayMsMax();
     const least = (1 - this.#drift) * (reading.from - told.first.to) - apart - lost;
     const fail = (what: string, since: Reading): never => {
@@ -62,9 +68,17 @@ export class LogClockJudge {
         partition,
       );
     };
-    if (reading.logTime > most) fail('went ahead', told.slowest);
+    if (reading.logTime > this.#most(binding, reading.to) + apart) fail('went ahead', binding);
     if (reading.logTime - told.first.logTime < least && !this.#restarted()) fail('fell behind', told.first);
-    if (this.#most(reading, reading.to) < this.#most(told.slowest, reading.to)) told.slowest = reading;
+    if (reading.written) told.written = this.#slower(told.written, reading);
+    // (An answer of an earlier term may come late.)
+    if (reading.term > told.ofTerm.term) told.ofTerm = reading;
+    else if (reading.term === told.ofTerm.term) told.ofTerm = this.#slower(told.ofTerm, reading);
+  }
+
+  #slower(one: Reading, other: Reading): Reading {
+    const later = Math.max(one.to, other.to);
+    return this.#most(other, later) < this.#most(one, later) ? other : one;
   }
 
   /** What the log's time may be by `to`, going on from `since`. */
