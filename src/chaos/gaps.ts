@@ -1,19 +1,27 @@
 /** How long a partition took no write. */
 import type { RecordedWrite } from './load.ts';
 
+export interface Gap {
+  readonly ms: number;
+  readonly partition: number;
+  /** When it began, ms of the load's clock. */
+  readonly from: number;
+}
+
 /**
  * The longest time within [from, to], ms of the load's clock, in which no write to one partition was acknowledged, of all partitions
  * the worst. A partition to which nothing was written then does not count as served.
  */
-export function longestGapMs(
+export function longestGap(
   writes: readonly RecordedWrite[],
   partitions: number,
   { from, to }: { readonly from: number; readonly to: number },
-): number {
+): Gap {
   const last = new Map<number, number>(Array.from({ length: partitions }, (_, index) => [index + 1, from]));
-  let longest = 0;
+  let longest: Gap = { ms: 0, partition: 1, from };
   const seen = (partition: number, at: number): void => {
-    longest = Math.max(longest, at - (last.get(partition) ?? from));
+    const since = last.get(partition) ?? from;
+    if (at - since > longest.ms) longest = { ms: at - since, partition, from: since };
     last.set(partition, at);
   };
   // Within the load they stand in the order in which they ended.

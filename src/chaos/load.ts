@@ -1,11 +1,12 @@
 /**
- * Recorded load on a cluster: writers and readers that go through any running node, by redirect or by forwarding, and note
+ * Recorded load on a cluster: writers and readers that go through any running node, by redirect or by forwarding (`ways.ts`), and note
  * what they were answered as `versions.ts` wants it.
  */
 import { performance } from 'node:perf_hooks';
 import type { TestCluster, TestNode } from '../testing/cluster.ts';
 import { HttpClient, type Response } from '../testing/http.ts';
 import type { History, Read, Write, WriteOutcome } from './versions.ts';
+import { Ways, type Route } from './ways.ts';
 
 export interface LoadOptions {
   readonly cluster: TestCluster;
@@ -51,6 +52,7 @@ export class Load {
   readonly #idle: Writer[];
   readonly #keys: string[];
   readonly #random: () => number;
+  readonly #ways: Ways;
   readonly #startedAt = performance.now();
   readonly #underWay = new Set<Promise<void>>();
   /** Seconds from the start: what was due by then has begun. */
@@ -64,6 +66,7 @@ export class Load {
   constructor(options: LoadOptions, writers: readonly Writer[]) {
     this.#options = options;
     this.#random = options.random ?? Math.random;
+    this.#ways = new Ways(this.#random);
     this.#client = new HttpClient({ idleConnectionsMax: options.idleConnectionsMax });
     this.#idle = [...writers];
     this.#keys = writers.map(keyOf);
@@ -141,11 +144,12 @@ export class Load {
     const version = ++writer.version;
     const startedAt = performance.now();
     this.#writesInFlight += 1;
-    const [node, route] = [this.#anyNode(), this.#anyRoute()];
-    const answered = await this.#ask('PUT', key, node, route, valueOf(key, version));
+    const way = this.#ways.take(writer.partition, this.#entrances());
+    const answered = await this.#ask('PUT', key, way.node, way.route, valueOf(key, version));
+    this.#ways.giveBack(writer.partition, way);
     this.#writesInFlight -= 1;
     const outcome = this.#writeOutcome(answered);
-    const answer = `${describe(answered)} through ${node.nodeId} by ${route}`;
+    const answer = `${describe(answered)} through ${way.node.nodeId} by ${way.route}`;
     const times = { startedAt, endedAt: performance.now() };
     this.writes.push({ key, version, ...times, outcome, answer, partition: writer.partition });
     if (outcome === 'unknown') {
@@ -218,12 +222,18 @@ export class Load {
     return this.#random() < 0.5 ? 'redirect' : 'forward';
   }
 
-  /** One that nobody stopped on purpose; it may be dying. */
   #anyNode(): TestNode {
-    const running = this.#options.cluster.nodes.filter(({ state }) => state === 'running');
-    const node = running[Math.floor(this.#random() * running.length)] ?? this.#options.cluster.nodes[0];
+    const entrances = this.#entrances();
+    const node = entrances[Math.floor(this.#random() * entrances.length)];
     if (node === undefined) throw new Error('a cluster has nodes');
     return node;
+  }
+
+  /** Those that nobody stopped on purpose; they may be dying. Where there is none, all. */
+  #entrances(): readonly TestNode[] {
+    const { nodes } = this.#options.cluster;
+    const running = nodes.filter(({ state }) => state === 'running');
+    return running.length > 0 ? running : nodes;
   }
 }
 
@@ -233,7 +243,6 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
 }
 
 type Answer = Response | 'refused' | 'lost';
-type Route = 'redirect' | 'forward';
 
 function describe(answer: Answer): string {
   return typeof answer === 'string' ? answer : `${answer.status} ${answer.status < 300 ? '' : answer.text().trim()}`;

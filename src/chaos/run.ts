@@ -5,12 +5,13 @@ import { checkHistory } from '../history/check.ts';
 import { describeViolation } from '../history/describe.ts';
 import { Random } from '../sim/random.ts';
 import { faultKinds, faults, needsDisks, type FaultKind } from './faults.ts';
-import { longestGapMs } from './gaps.ts';
+import { longestGap } from './gaps.ts';
 import { startLoad, type Load } from './load.ts';
 import { differences } from './replicas.ts';
 import { Rig, type RigOptions } from './rig.ts';
 import { noTotals, type KindTotal, type Totals } from './totals.ts';
 import { operationsOf } from './versions.ts';
+import { waysOf } from './ways.ts';
 
 export interface RunOptions extends RigOptions {
   readonly seed: number;
@@ -30,7 +31,6 @@ export interface RunResult {
   readonly broken: readonly string[];
 }
 
-const writersPerPartition = 4;
 const requestTimeoutMs = 1500;
 /** Between two faults: long enough that most of the next one's gap is its own. */
 const pauseMs = 300;
@@ -53,7 +53,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
     const { cluster } = rig;
     const load = await startLoad({
       cluster,
-      writersPerPartition,
+      writersPerPartition: waysOf(rig.nodes.length),
       writesPerSecond: perSecond,
       readsPerSecond: perSecond,
       timeoutMs: requestTimeoutMs,
@@ -136,13 +136,14 @@ async function inflict(
   await fault.end();
   await untilWell(load, partitions);
   const to = performance.now();
-  const gapMs = longestGapMs(load.writes, partitions, { from, to });
-  const [lasted, gap] = [((to - from) / 1000).toFixed(1), Math.round(gapMs)];
-  say(`${kind} (${fault.words}): well again after ${lasted} s, longest gap ${gap} ms`);
+  const gap = longestGap(load.writes, partitions, { from, to });
+  const [lasted, after] = [((to - from) / 1000).toFixed(1), Math.round(gap.from - from)];
+  const longest = `${Math.round(gap.ms)} ms of partition ${gap.partition} from ${after} ms on`;
+  say(`${kind} (${fault.words}): well again after ${lasted} s, longest gap ${longest}`);
   for (const node of rig.nodes) {
     if (node.state !== 'running') throw new Error(`${node.nodeId} is ${node.state}, and should run`);
   }
-  return gapMs;
+  return gap.ms;
 }
 
 /** Resolves when every partition has acknowledged a write that was begun after now. */

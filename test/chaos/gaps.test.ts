@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { longestGapMs } from '../../src/chaos/gaps.ts';
+import { longestGap } from '../../src/chaos/gaps.ts';
 import type { RecordedWrite } from '../../src/chaos/load.ts';
 import { added, noTotals } from '../../src/chaos/totals.ts';
 import { tableOf } from '../../src/chaos/table.ts';
@@ -10,12 +10,12 @@ function write(partition: number, endedAt: number, outcome: RecordedWrite['outco
 
 test('the longest time without an acknowledged write, of the worst partition', () => {
   const writes = [write(1, 90), write(1, 110), write(2, 120), write(1, 180, 'unknown'), write(1, 250), write(2, 260)];
-  expect(longestGapMs(writes, 2, { from: 100, to: 300 })).toBe(140);
+  expect(longestGap(writes, 2, { from: 100, to: 300 })).toEqual({ ms: 140, partition: 1, from: 110 });
 });
 
 test('what was before does not count, and what is missing at the end does', () => {
-  expect(longestGapMs([write(1, 50)], 1, { from: 100, to: 300 })).toBe(200);
-  expect(longestGapMs([write(1, 110), write(1, 400)], 1, { from: 100, to: 300 })).toBe(190);
+  expect(longestGap([write(1, 50)], 1, { from: 100, to: 300 }).ms).toBe(200);
+  expect(longestGap([write(1, 110), write(1, 400)], 1, { from: 100, to: 300 }).ms).toBe(190);
 });
 
 test('totals add up, kind by kind', () => {
