@@ -287,6 +287,8 @@ export class SimNode {
       onFailure,
       doubts: this.disk.doubts,
       onReplicaInDoubt: (partition, reason) => {
+        // A promise that was kept before it was killed goes on, and reads what is there no more.
+        if (ended()) return;
         this.#note(`in doubt: ${reason}`);
         const key = this.#keys.get(partition);
         if (key !== undefined) world.judge.inDoubt(key);
