@@ -8,20 +8,30 @@ export interface Gap {
   readonly from: number;
 }
 
+export interface Gaps {
+  /** The longest of those that began while what was wrong was so. */
+  readonly during: Gap;
+  /** Of those that began when it had ended. */
+  readonly after: Gap;
+}
+
 /**
- * The longest time within [from, to], ms of the load's clock, in which no write to one partition was acknowledged, of all partitions
- * the worst. A partition to which nothing was written then does not count as served.
+ * The longest times within [from, to], ms of the load's clock, in which no write to one partition was acknowledged, of all partitions
+ * the worst: begun before and after `ends`. A partition to which nothing was written then does not count as served.
  */
-export function longestGap(
+export function longestGaps(
   writes: readonly RecordedWrite[],
   partitions: number,
-  { from, to }: { readonly from: number; readonly to: number },
-): Gap {
+  { from, ends, to }: { readonly from: number; readonly ends: number; readonly to: number },
+): Gaps {
   const last = new Map<number, number>(Array.from({ length: partitions }, (_, index) => [index + 1, from]));
-  let longest: Gap = { ms: 0, partition: 1, from };
+  let during: Gap = { ms: 0, partition: 1, from };
+  let after: Gap = { ms: 0, partition: 1, from: ends };
   const seen = (partition: number, at: number): void => {
     const since = last.get(partition) ?? from;
-    if (at - since > longest.ms) longest = { ms: at - since, partition, from: since };
+    const gap = { ms: at - since, partition, from: since };
+    if (since < ends) during = longer(during, gap);
+    else after = longer(after, gap);
     last.set(partition, at);
   };
   // Within the load they stand in the order in which they ended.
@@ -31,7 +41,11 @@ export function longestGap(
     if (write.outcome === 'acknowledged') seen(write.partition, write.endedAt);
   }
   for (const partition of [...last.keys()]) seen(partition, to);
-  return longest;
+  return { during, after };
+}
+
+function longer(one: Gap, other: Gap): Gap {
+  return other.ms > one.ms ? other : one;
 }
 
 function firstEndedAfter(writes: readonly RecordedWrite[], time: number): number {

@@ -5,11 +5,11 @@ import { checkHistory } from '../history/check.ts';
 import { describeViolation } from '../history/describe.ts';
 import { Random } from '../sim/random.ts';
 import { faultKinds, faults, needsDisks, type FaultKind } from './faults.ts';
-import { longestGap } from './gaps.ts';
+import { longestGaps, type Gap, type Gaps } from './gaps.ts';
 import { startLoad, type Load } from './load.ts';
 import { differences } from './replicas.ts';
 import { Rig, type RigOptions } from './rig.ts';
-import { noTotals, type KindTotal, type Totals } from './totals.ts';
+import { noTotals, sum, type KindTotal, type Totals } from './totals.ts';
 import { operationsOf } from './versions.ts';
 import { waysOf } from './ways.ts';
 
@@ -106,19 +106,20 @@ async function inflictAll(rig: Rig, load: Load, options: RunOptions): Promise<To
     if (bag.length === 0) bag = random.shuffle(possible);
     const kind = bag.pop();
     if (kind === undefined) throw new Error(`none of ${options.kinds.join(', ')} can be tried here`);
-    const gapMs = await inflict(rig, load, kind, { random, partitions, say });
-    const before = kinds[kind];
-    kinds[kind] = {
-      count: (before?.count ?? 0) + 1,
-      gapsMs: [...(before?.gapsMs ?? []), gapMs],
-      longestGapMs: Math.max(before?.longestGapMs ?? 0, gapMs),
-    };
+    const gaps = await inflict(rig, load, kind, { random, partitions, say });
+    kinds[kind] = sum(kinds[kind], {
+      count: 1,
+      gapsMs: [gaps.during.ms],
+      longestGapMs: gaps.during.ms,
+      afterMs: [gaps.after.ms],
+      longestAfterMs: gaps.after.ms,
+    });
     await delay(pauseMs);
   }
   return kinds;
 }
 
-/** Returns the longest gap in writes from its beginning until all is well again, ms. */
+/** Returns the longest gaps in writes from its beginning until all is well again. */
 async function inflict(
   rig: Rig,
   load: Load,
@@ -128,22 +129,25 @@ async function inflict(
     partitions,
     say,
   }: { readonly random: Random; readonly partitions: number; readonly say: RunOptions['say'] },
-): Promise<number> {
+): Promise<Gaps> {
   const fault = await faults[kind](rig, random);
   const from = performance.now();
   await fault.begin();
   await delay(fault.lastsMs);
+  const ends = performance.now();
   await fault.end();
   await untilWell(load, partitions);
   const to = performance.now();
-  const gap = longestGap(load.writes, partitions, { from, to });
-  const [lasted, after] = [((to - from) / 1000).toFixed(1), Math.round(gap.from - from)];
-  const longest = `${Math.round(gap.ms)} ms of partition ${gap.partition} from ${after} ms on`;
-  say(`${kind} (${fault.words}): well again after ${lasted} s, longest gap ${longest}`);
+  const gaps = longestGaps(load.writes, partitions, { from, ends, to });
+  const words = ({ ms, partition, from: since }: Gap): string =>
+    `${Math.round(ms)} ms (partition ${partition}, from ${Math.round(since - from)} ms on)`;
+  const [lasted, whole] = [ends - from, to - from].map((ms) => (ms / 1000).toFixed(1));
+  say(`${kind} (${fault.words}) for ${lasted} s: longest gap ${words(gaps.during)}`);
+  say(`  and then ${words(gaps.after)}; well again after ${whole} s`);
   for (const node of rig.nodes) {
     if (node.state !== 'running') throw new Error(`${node.nodeId} is ${node.state}, and should run`);
   }
-  return gap.ms;
+  return gaps;
 }
 
 /** Resolves when every partition has acknowledged a write that was begun after now. */

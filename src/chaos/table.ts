@@ -4,10 +4,10 @@ import type { KindTotal, Totals } from './totals.ts';
 export function tableOf(totals: Totals): string[] {
   const rows = Object.entries(totals.kinds).toSorted(([one], [other]) => one.localeCompare(other));
   const cells = [
-    ['fault', 'count', 'gap: median', 'p90', 'longest'],
+    ['fault', 'count', 'gap: median', 'p90', 'longest', 'after it: median', 'p90', 'longest'],
     ...rows.map(([kind, total]) => [kind, String(total.count), ...gapCells(total)]),
   ];
-  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
   const lines = cells.map((row) =>
     row
       .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
@@ -16,11 +16,15 @@ export function tableOf(totals: Totals): string[] {
   return [...lines, '', ...summaryOf(totals)];
 }
 
-function gapCells({ gapsMs, longestGapMs }: KindTotal): string[] {
+function gapCells({ gapsMs, longestGapMs, afterMs = [], longestAfterMs }: KindTotal): string[] {
+  return [...percentiles(gapsMs, longestGapMs), ...percentiles(afterMs, longestAfterMs)];
+}
+
+function percentiles(gapsMs: readonly number[], longestMs: number | undefined): string[] {
   const sorted = gapsMs.toSorted((one, other) => one - other);
   const at = (part: number): string =>
     milliseconds(sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))]);
-  return [at(0.5), at(0.9), milliseconds(longestGapMs)];
+  return [at(0.5), at(0.9), milliseconds(longestMs)];
 }
 
 function milliseconds(ms: number | undefined): string {

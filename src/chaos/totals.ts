@@ -3,10 +3,13 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 
 export interface KindTotal {
   readonly count: number;
-  /** Of each, the longest time without a write, ms. The newest; so many that percentiles mean something. */
+  /** Of each, the longest time without a write that began while it lasted, ms. The newest; so many that percentiles mean something. */
   readonly gapsMs: readonly number[];
   /** The longest of all. */
   readonly longestGapMs: number;
+  /** The same of those that began after its end: while a node starts again and comes to itself. None in totals of earlier programs. */
+  readonly afterMs?: readonly number[];
+  readonly longestAfterMs?: number;
 }
 
 export interface Totals {
@@ -44,12 +47,7 @@ const gapsMax = 10_000;
 export function added(one: Totals, other: Totals): Totals {
   const kinds: Record<string, KindTotal> = { ...one.kinds };
   for (const [kind, total] of Object.entries(other.kinds)) {
-    const before = kinds[kind];
-    kinds[kind] = {
-      count: (before?.count ?? 0) + total.count,
-      gapsMs: [...(before?.gapsMs ?? []), ...total.gapsMs].slice(-gapsMax),
-      longestGapMs: Math.max(before?.longestGapMs ?? 0, total.longestGapMs),
-    };
+    kinds[kind] = sum(kinds[kind], total);
   }
   return {
     runs: one.runs + other.runs,
@@ -63,6 +61,17 @@ export function added(one: Totals, other: Totals): Totals {
     comparisons: one.comparisons + other.comparisons,
     differing: one.differing + other.differing,
     kinds,
+  };
+}
+
+export function sum(one: KindTotal | undefined, other: KindTotal): KindTotal {
+  if (one === undefined) return other;
+  return {
+    count: one.count + other.count,
+    gapsMs: [...one.gapsMs, ...other.gapsMs].slice(-gapsMax),
+    longestGapMs: Math.max(one.longestGapMs, other.longestGapMs),
+    afterMs: [...(one.afterMs ?? []), ...(other.afterMs ?? [])].slice(-gapsMax),
+    longestAfterMs: Math.max(one.longestAfterMs ?? 0, other.longestAfterMs ?? 0),
   };
 }
 
