@@ -250,7 +250,17 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     limits: config.limits,
     onWaiting: (reason) => logger.info(`founding: ${reason}`),
   });
-  const peerRequests = new PeerRequests({ router, transfers, host, formation, metadata: metadataHost, disks, changes });
+  const nonceOf = (peer: NodeId): string | undefined => identity.peer(peer)?.nonce;
+  const peerRequests = new PeerRequests({
+    router,
+    transfers,
+    host,
+    formation,
+    metadata: metadataHost,
+    disks,
+    changes,
+    nonceOf,
+  });
   requests = peerRequests;
   connect();
   const { replicationFactor } = bootstrap;
@@ -282,7 +292,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     ready: host.ready,
     handOver() {
       facade.leave();
-      return hosted.handOver();
+      return hosted.handOver(nonce);
     },
     replica: (partition) => hosted.replica(partition),
     readings: () => ({

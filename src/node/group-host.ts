@@ -249,8 +249,8 @@ export class GroupHost implements LocalReplicas, LocalLeaderships, LocalChanges 
     return this.#hosted.replica(partition)?.transferStanding(to, term) ?? 'in_doubt';
   }
 
-  /** Before the node stops: others lead what it leads, as far as there are others. */
-  handOver(): Promise<void> {
+  /** Before the node stops: others lead what it leads, as far as there are others. `nonce`: of this start. */
+  handOver(nonce: string): Promise<void> {
     const { nodeId, transport, clock, config } = this.#options;
     const { raft } = config;
     for (const replica of this.#hosted.all()) replica.standBack();
@@ -258,6 +258,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships, LocalChanges 
       clock,
       transport,
       peers: this.#peers,
+      nonce,
       leading: () => [...this.#hosted.all()].filter((replica) => replica.leader()?.nodeId === nodeId),
       leaving: this.#leaving,
       timeoutMs: raft.handOverTimeoutMs,

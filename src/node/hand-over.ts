@@ -13,6 +13,8 @@ export interface HandOverOptions {
   readonly clock: Clock;
   readonly transport: Pick<Transport, 'request'>;
   readonly peers: readonly NodeId[];
+  /** Of this start of the node: the next one does not leave. */
+  readonly nonce: string;
   /** Those replicas that lead now. */
   readonly leading: () => readonly LeadingReplica[];
   /** Nodes that are leaving as well. */
@@ -62,6 +64,6 @@ function maybeMove(replica: LeadingReplica, attempts: Map<PartitionId, Attempt>,
 }
 
 /** A peer that does not answer soon is not there, or will notice by itself. */
-async function tellPeers({ transport, peers, attemptMs }: HandOverOptions): Promise<void> {
-  await Promise.allSettled(peers.map((peer) => transport.request(peer, 'leaving', null, attemptMs)));
+async function tellPeers({ transport, peers, nonce, attemptMs }: HandOverOptions): Promise<void> {
+  await Promise.allSettled(peers.map((peer) => transport.request(peer, 'leaving', { nonce }, attemptMs)));
 }

@@ -3,6 +3,7 @@ import { encodeOutcome } from '../cluster/forwarding.ts';
 import type { Formation } from '../cluster/formation.ts';
 import type { LeaderTransfers } from '../cluster/leader-transfer.ts';
 import type { Router } from '../cluster/router.ts';
+import { isFields } from '../cluster/shapes.ts';
 import { encodeStatus } from '../cluster/status.ts';
 import { changesRequest, encodeChanges } from '../cluster/watch/changes-messages.ts';
 import type { ChangeSource } from '../cluster/watch/change-source.ts';
@@ -22,6 +23,8 @@ export interface PeerRequestsOptions {
   readonly formation: Formation;
   readonly disks: Pick<DiskWatch, 'heard'>;
   readonly changes: Pick<ChangeSource, 'handle'>;
+  /** Of the newest start of that node which this one has heard of. */
+  readonly nonceOf: (peer: NodeId) => string | undefined;
 }
 
 export class PeerRequests {
@@ -66,7 +69,8 @@ export class PeerRequests {
       case 'forward':
         return router.handleForward(payload);
       case 'leaving':
-        host.peerLeaving(from);
+        // What a start had said before it ended may arrive when the next one is there, of which it is not true.
+        if (isFields(payload) && payload['nonce'] === this.#options.nonceOf(from)) host.peerLeaving(from);
         return Promise.resolve(null);
       case 'transfer':
         return transfers.handleTransfer(payload);

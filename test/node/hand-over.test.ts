@@ -44,7 +44,7 @@ class World {
   readonly silent = new Set<NodeId>();
   /** They never take what they are given. */
   readonly unable = new Set<NodeId>();
-  readonly told: NodeId[] = [];
+  readonly told: (readonly [NodeId, unknown])[] = [];
   readonly replicas: Led[];
   /** What a peer answers to the word that we leave. */
   answerLeaving: (peer: NodeId) => Promise<unknown> = () => Promise.resolve(null);
@@ -57,12 +57,13 @@ class World {
     return handOver({
       clock: this.clock,
       transport: {
-        request: (peer, kind) => {
-          if (kind === 'leaving') this.told.push(peer);
+        request: (peer, kind, payload) => {
+          if (kind === 'leaving') this.told.push([peer, payload]);
           return this.answerLeaving(peer);
         },
       },
       peers: [n2, n3],
+      nonce: 'of this start',
       leading: () => this.replicas.filter(({ leads }) => leads),
       leaving: this.leaving,
       timeoutMs,
@@ -85,13 +86,13 @@ test('all that is led here is handed over at once, each once, and the peers are 
   expect(await world.run()).toBeLessThanOrEqual(15);
   expect(world.asked()).toEqual([[n2], [n2], [n2]]);
   expect(world.replicas.filter(({ leads }) => leads)).toEqual([]);
-  expect(world.told).toEqual([n2, n3]);
+  expect(world.told).toEqual([n2, n3].map((peer) => [peer, { nonce: 'of this start' }]));
 });
 
 test('with nothing to hand over it only tells the peers', async () => {
   const world = new World(0);
   expect(await world.run()).toBe(0);
-  expect(world.told).toEqual([n2, n3]);
+  expect(world.told).toEqual([n2, n3].map((peer) => [peer, { nonce: 'of this start' }]));
 });
 
 test('the only node of a cluster has nobody to hand over to', async () => {

@@ -23,6 +23,7 @@ class World {
       handleSnapshot: (_from: NodeId, kind: string) => Promise.resolve(this.snapshots.push(kind) && 'taken'),
     },
     metadata: { handle: () => undefined },
+    nonceOf: (peer: NodeId) => (peer === n2 ? 'newest' : undefined),
   } as unknown as PeerRequestsOptions);
 }
 
@@ -115,6 +116,15 @@ test('nor is a leadership moved: who asked is told that this node does not lead,
 
 test('the word of another that it leaves is noted', async () => {
   const { requests, left } = new World();
-  expect(await requests.answer(n2, 'leaving', null, 'main')).toBeNull();
+  expect(await requests.answer(n2, 'leaving', { nonce: 'newest' }, 'main')).toBeNull();
   expect(left).toEqual([n2]);
 });
+
+test.each([{ nonce: 'earlier' }, { nonce: undefined }, {}, null])(
+  'that of an earlier start of it, which comes late, is not true of the one that runs: %j',
+  async (payload) => {
+    const { requests, left } = new World();
+    expect(await requests.answer(n2, 'leaving', payload, 'main')).toBeNull();
+    expect(left).toEqual([]);
+  },
+);
