@@ -19,6 +19,8 @@ class World {
   readonly measured: PartitionId[] = [];
   readonly merged: PartitionId[] = [];
   readonly failures: unknown[] = [];
+  /** What the next merge passes over. */
+  passedOver = 0;
   readonly space = new LogSpace({
     database: {
       approximateBytes: (from) => {
@@ -29,7 +31,8 @@ class World {
       mergeRange: (from) => {
         const partition = from.readUInt32BE(0) as PartitionId;
         this.merged.push(partition);
-        this.bytes.set(partition, 0);
+        this.bytes.set(partition, this.passedOver);
+        this.passedOver = 0;
         return Promise.resolve();
       },
     },
@@ -63,6 +66,18 @@ test('the group with most of it goes first, until all of them together are below
   world.deleted(p3, 50);
   await world.clock.advance(1000);
   expect(world.merged).toEqual([p2, p1]);
+});
+
+test('what a merge has passed over is merged at the next look, and then nothing more', async () => {
+  const world = new World();
+  world.passedOver = 150;
+  world.deleted(p1, 160);
+  world.watch();
+  await world.clock.advance(1000);
+  expect(world.merged).toEqual([p1]);
+  await world.clock.advance(5000);
+  expect(world.merged).toEqual([p1, p1]);
+  expect(world.measured).toEqual([p1, p1, p1]);
 });
 
 test('a group from which nothing was deleted since is not asked for', async () => {
