@@ -57,6 +57,11 @@ export class PeerRequests {
     });
   }
 
+  #isOfNewestStart(from: NodeId, payload: unknown): boolean {
+    const nonce = isFields(payload) ? payload['nonce'] : undefined;
+    return nonce !== undefined && nonce === this.#options.nonceOf(from);
+  }
+
   #answer(from: NodeId, kind: string, payload: unknown, lane: Lane): Promise<unknown> {
     const { router, transfers, host, formation, metadata, disks, changes } = this.#options;
     const refusal = this.#closing ? refusalOf(kind, payload) : undefined;
@@ -70,7 +75,7 @@ export class PeerRequests {
         return router.handleForward(payload);
       case 'leaving':
         // What a start had said before it ended may arrive when the next one is there, of which it is not true.
-        if (isFields(payload) && payload['nonce'] === this.#options.nonceOf(from)) host.peerLeaving(from);
+        if (this.#isOfNewestStart(from, payload)) host.peerLeaving(from);
         return Promise.resolve(null);
       case 'transfer':
         return transfers.handleTransfer(payload);

@@ -125,6 +125,8 @@ test.each([{ nonce: 'earlier' }, { nonce: undefined }, {}, null])(
   async (payload) => {
     const { requests, left } = new World();
     expect(await requests.answer(n2, 'leaving', payload, 'main')).toBeNull();
+    // Of whom no start has been heard of.
+    expect(await requests.answer('n3' as NodeId, 'leaving', payload, 'main')).toBeNull();
     expect(left).toEqual([]);
   },
 );
