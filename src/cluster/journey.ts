@@ -7,6 +7,8 @@ export interface Journey extends LeaderSearch {
   readonly options: RequestOptions;
   /** True while a write is with someone who may apply it. */
   mayApply: boolean;
+  /** True once a replica of this node was given the write: its body is the log's from then on. */
+  bodyIsGiven: boolean;
   /** The last reason why someone who was asked did nothing: better than `no_leader` when time runs out. */
   refusal: KvOutcome | undefined;
 }
@@ -22,6 +24,7 @@ export function beginJourney(request: LeaderRequest, options: RequestOptions, pa
     request,
     options,
     mayApply: false,
+    bodyIsGiven: false,
     refusal: undefined,
   };
 }

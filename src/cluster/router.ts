@@ -20,7 +20,7 @@ import { afterFailure, neverSent, patienceIsOver, peerToAsk, refute, type Next }
 import { LeaderWatch } from './leader-watch.ts';
 import { StaleReads } from './stale-reads.ts';
 import type { PartitionMap } from './partition-map.ts';
-import type { KvOutcome, KvRequest, PartitionDescriptor, RequestOptions } from './types.ts';
+import type { KvOutcome, KvRequest, LeaderRequest, PartitionDescriptor, RequestOptions } from './types.ts';
 
 export type RouterLimits = Pick<
   LimitsConfig,
@@ -108,7 +108,7 @@ export class Router {
   async #executeHere(journey: Journey, hint: LeaderHint): Promise<KvOutcome | Next> {
     const { request, options, partition } = journey;
     journey.mayApply = request.type === 'write';
-    const outcome = await this.#ports.replicas.execute(partition.id, request, options.deadlineAt);
+    const outcome = await this.#ports.replicas.execute(partition.id, forReplica(journey), options.deadlineAt);
     if (outcome.type === 'unknown' && request.type !== 'write') return 'wait';
     if (outcome.type !== 'not_leader') return outcome;
     journey.mayApply = false;
@@ -217,4 +217,16 @@ function partitionFor(map: PartitionMap, request: KvRequest): PartitionDescripto
   return request.type === 'range' || request.type === 'point'
     ? map.partition(request.partition)
     : map.partitionOf(keyHash(request.key));
+}
+
+/**
+ * **Safety**: a replica stamps a write in place as it appends it, and an entry is never written to again. One that gave way to another leader's
+ * entry is tried again, and may still be in a message or in a disk write of the first time: so it goes in as a copy.
+ */
+function forReplica(journey: Journey): LeaderRequest {
+  const { request } = journey;
+  if (request.type !== 'write') return request;
+  if (journey.bodyIsGiven) return { ...request, body: Buffer.from(request.body) };
+  journey.bodyIsGiven = true;
+  return request;
 }

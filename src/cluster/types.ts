@@ -122,7 +122,7 @@ export interface LocalReplicas {
   hosts(partition: PartitionId): boolean;
   /** What the local replica knows; undefined when none is known or it is not hosted. */
   leader(partition: PartitionId): LeaderHint | undefined;
-  /** Runs the request on the local replica. Answers by `deadlineAt` at the latest. */
+  /** Runs the request on the local replica. Answers by `deadlineAt` at the latest. A write's body is the replica's from then on. */
   execute(partition: PartitionId, request: LeaderRequest, deadlineAt: number): Promise<LocalOutcome>;
   /** What the local replica has; undefined when there is none, or it never had anything. */
   staleRead(partition: PartitionId, key: Uint8Array): StaleValue | undefined;

@@ -290,7 +290,7 @@ export class Replica {
     this.#options.wake();
   }
 
-  /** Proposes an encoded command; `answer` is called exactly once, by `deadlineAt` (give or take a tick). */
+  /** Proposes an encoded command; `answer` is called exactly once, by `deadlineAt` (give or take a tick). `body` is the log's from then on. */
   propose(body: Buffer, deadlineAt: number, answer: (outcome: ReplicaOutcome) => void): void {
     const { limits, storage } = this.#options;
     if (this.#leadership.role !== 'leader') return answer(notLeader);

@@ -1,6 +1,7 @@
 /** Requests on their way to a leader that may be elsewhere, unknown, wrong, slow or dead. */
 import { describe, expect, test } from 'vitest';
 import type { KvOutcome, KvRequest } from '../../src/cluster/types.ts';
+import { decodeCommand, stampCommand, stampedTime } from '../../src/kv/command.ts';
 import type { PartitionId } from '../../src/replica/ports.ts';
 import { failure, hint, limits, partition, read, success, World, write } from './router-world.ts';
 
@@ -108,6 +109,23 @@ describe('a hint that proves wrong', () => {
     world.node('n2').replica.knows = hint('n2', 4);
     world.node('n1').replica.answer = () => ({ type: 'not_leader', partition, hint: hint('n2', 4) });
     expect((await world.run('n1', write())).outcome).toEqual(success('n2', 4, write()));
+  });
+
+  test('deposed, its entry cut off, and elected anew: what the first entry holds is not written to again', async () => {
+    const world = new World();
+    world.elect('n1', 3);
+    const entries: Buffer[] = [];
+    world.node('n1').replica.answer = (request) => {
+      if (request.type !== 'write') throw new Error('a write was expected');
+      const logTime = (entries.length + 1) * 1000;
+      stampCommand(request.body, { logTime, rangeEpoch: 1, incarnation: 1 });
+      entries.push(request.body);
+      world.elect('n1', 5);
+      return entries.length === 1 ? { type: 'not_leader', partition, hint: hint('n1', 5) } : success('n1', 5, request);
+    };
+    expect((await world.run('n1', write())).outcome).toEqual(success('n1', 5, write()));
+    expect(entries.map(stampedTime)).toEqual([1000, 2000]);
+    expect(decodeCommand(entries[1] as Buffer).command).toEqual(decodeCommand(entries[0] as Buffer).command);
   });
 });
 
