@@ -22,6 +22,8 @@ export const bugDescriptions = {
     "A new leader takes its commit index for all that is committed before the no-op of its term is: copies are called fresh that lack an earlier leader's last writes.",
   'read-by-clock':
     'A leader answers reads by its own clock: until its ticks tell it to step down, without asking a quorum.',
+  'old-heartbeat-confirms':
+    "An old leader's heartbeat is answered in the new term with its read round: whoever sent it and leads by now counts that for a round of the new term.",
   'applied-index-apart':
     'The applied index is written ahead of the values that belong to it, which follow in a later batch.',
   'own-append-counted-early': "A leader counts its own log's end as stored before its fsync has returned.",

@@ -12,6 +12,7 @@ import { plant, planted, seededBugs } from '../src/seeded-bugs.ts';
 import { openMemoryStorage } from '../src/storage/memory-storage.ts';
 import {
   appendEntries,
+  appended,
   at,
   command,
   configurationOf,
@@ -356,6 +357,20 @@ describe('reads', () => {
       return get.outcomes.map(valueOf);
     };
     expect(await told('read-by-clock', story)).toEqual({ without: [], planted: ['old'] });
+  });
+
+  test('old-heartbeat-confirms: a read is answered though nobody was asked since', async () => {
+    const story = () => {
+      const leader = new TestMember({ term: 1 });
+      leader.becomeLeader();
+      leader.receive(appended({ from: 3, term: 2, index: 1 }));
+      leader.raft.readIndex(1);
+      leader.settle();
+      const follower = new TestMember({ id: 2, term: 2, votedFor: 1 });
+      const { messages } = follower.receive(heartbeat({ from: 1, to: 2, term: 1, readRound: 1 }));
+      return messages.flatMap((answer) => leader.receive(answer).reads);
+    };
+    expect(await told('old-heartbeat-confirms', story)).toEqual({ without: [], planted: [{ context: 1, index: 1 }] });
   });
 });
 

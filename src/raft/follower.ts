@@ -55,7 +55,18 @@ export function handleHeartbeat(member: Member, heartbeat: Heartbeat): void {
   if (wasGone || !maybeFollowIntoSilence(member, heartbeat)) answerHeartbeat(member, heartbeat);
 }
 
-function answerHeartbeat(member: Member, { from: to, readRound, logTime }: Heartbeat): void {
+/**
+ * Safety: what an answer confirms belongs to the leadership that asked. Whoever leads our term by now may have sent this heartbeat in an
+ * earlier one: it would take the echo of that round and time for word on its own.
+ */
+function refuseOldHeartbeat(member: Member, heartbeat: Heartbeat): void {
+  if (planted('old-heartbeat-confirms')) answerHeartbeat(member, heartbeat);
+  else answerHeartbeat(member, { from: heartbeat.from, readRound: 0, logTime: 0 });
+}
+
+type Asked = Pick<Heartbeat, 'from' | 'readRound' | 'logTime'>;
+
+function answerHeartbeat(member: Member, { from: to, readRound, logTime }: Asked): void {
   const { replicaId: from, hardState } = member;
   const response = { type: 'HeartbeatResponse', from, to, term: hardState.currentTerm, readRound, logTime } as const;
   sendWhenDurable(member, response, 0 as LogIndex);
@@ -157,6 +168,6 @@ export function refuseOldLeader(member: Member, message: AppendEntriesRequest | 
   if (message.type === 'AppendEntriesRequest') {
     answer(member, message.from, { success: false, index: message.prevLogIndex, ...noHint });
   } else {
-    answerHeartbeat(member, message);
+    refuseOldHeartbeat(member, message);
   }
 }

@@ -159,8 +159,9 @@ export interface Heartbeat extends Envelope {
 /** "I still follow you in this very term": `term` equals the responder's currentTerm, or the leader does not count it. */
 export interface HeartbeatResponse extends Envelope {
   readonly type: 'HeartbeatResponse';
+  /** That of the heartbeat; 0, which confirms nothing, when the heartbeat was of an older term. */
   readonly readRound: number;
-  /** That of the heartbeat. */
+  /** The same. */
   readonly logTime: number;
 }
 

@@ -1,5 +1,12 @@
 /** The rules about what a replica says to another one. */
-import type { AppendEntriesRequest, Heartbeat, Message, TimeoutNow, VoteResponse } from '../../raft/types.ts';
+import type {
+  AppendEntriesRequest,
+  Heartbeat,
+  HeartbeatResponse,
+  Message,
+  TimeoutNow,
+  VoteResponse,
+} from '../../raft/types.ts';
 import { checkChange, checkToldRemoved } from './change-rules.ts';
 import { named } from './entries.ts';
 import { announceCommit, leads } from './leadership.ts';
@@ -25,7 +32,8 @@ export function judgeMessage(partition: PartitionRecord, replica: ReplicaRecord,
     case 'VoteResponse':
       return judgeVote(partition, replica, message);
     case 'HeartbeatResponse':
-      return checkTermDurable(partition, replica, message);
+      checkTermDurable(partition, replica, message);
+      return checkConfirms(partition, replica, message);
     case 'AppendEntriesResponse':
       checkTermDurable(partition, replica, message);
       if (message.success) checkSuccess(partition, replica, message);
@@ -102,6 +110,8 @@ export function judgeClaims(partition: PartitionRecord, replica: ReplicaRecord):
 function judgeHeartbeat(partition: PartitionRecord, replica: ReplicaRecord, message: Heartbeat): void {
   const { term, to, leaderCommit } = message;
   const leader = leads(partition, replica, term);
+  leader.readRound = Math.max(leader.readRound, message.readRound);
+  leader.logTime = Math.max(leader.logTime, message.logTime);
   announceCommit(partition, leader, leaderCommit);
   checkFreshness(partition, replica, message);
   if (message.quiesce) checkQuiesce(partition, replica, message);
@@ -132,6 +142,20 @@ function checkFreshness(partition: PartitionRecord, replica: ReplicaRecord, mess
   if (committed === undefined || committed <= freshIndex) return;
   const told = `that all committed by log time ${freshTime} lies at or below ${freshIndex}`;
   partition.fail('freshness', `${replica.name} says ${told}, when ${committed} was committed`);
+}
+
+/** A round of reads, and a time by which all is known, are confirmed to the leadership that asked for it, and to no other of the same replica. */
+function checkConfirms(partition: PartitionRecord, replica: ReplicaRecord, message: HeartbeatResponse): void {
+  const { term, to, readRound, logTime } = message;
+  if (readRound === 0 && logTime === 0) return; // it confirms nothing
+  const leader = partition.leaderOf(term);
+  const isAsked = leader?.replica.replicaId === to && leader.readRound >= readRound && leader.logTime >= logTime;
+  if (isAsked) return;
+  const told = `round ${readRound} of log time ${logTime} in term ${term}`;
+  partition.fail(
+    'confirmed unasked',
+    `${replica.name} confirms ${told} to ${partition.nameOf(to)}, which was not asked there`,
+  );
 }
 
 /** Nobody speaks up in a silent group: whatever somebody lacks then, it lacks until something else wakes the group. */

@@ -19,7 +19,10 @@ export interface LeaderRecord {
   readonly last: KnownEntry;
   /** The highest commit index in its messages. */
   commit: number;
-  /** The same in its heartbeats, by receiver, and how often it went back there. */
+  /** The newest in its heartbeats, and their latest log time. */
+  readRound: number;
+  logTime: number;
+  /** The commit index in its heartbeats, by receiver, and how often it went back there. */
   readonly heartbeats: Map<ReplicaId, { commit: number; returns: number }>;
 }
 
@@ -117,7 +120,16 @@ export class PartitionRecord {
     while ((this.#committed[committed] as Commitment).term >= term && committed > 0) committed -= 1;
     const { entry } = this.#committed[committed] as Commitment;
     if (replica.log[committed] !== entry) this.#lacks(replica, term, entry);
-    const leader = { term, replica, start: replica.starts, last, commit: 0, heartbeats: new Map() };
+    const leader = {
+      term,
+      replica,
+      start: replica.starts,
+      last,
+      commit: 0,
+      readRound: 0,
+      logTime: 0,
+      heartbeats: new Map(),
+    };
     const position = this.#leaders.findLastIndex((other) => other.term < term) + 1;
     this.#leaders.splice(position, 0, leader);
     return leader;

@@ -59,7 +59,7 @@ describe.each(roles)('a %s', (role) => {
       voted({ from: 1, to: 3, term: 4, granted: false }),
     ]);
     expect(member.receive(heartbeat({ from: 3, term: 3, leaderCommit: 9, readRound: 8 })).messages).toEqual([
-      heartbeatAnswered({ from: 1, to: 3, term: 4, readRound: 8 }),
+      heartbeatAnswered({ from: 1, to: 3, term: 4, readRound: 0 }),
     ]);
     expect(member.receive(appendEntries({ from: 3, term: 3, prev: [0, 0] })).messages).toMatchObject([
       { type: 'AppendEntriesResponse', from: 1, to: 3, term: 4, success: false },

@@ -1,6 +1,6 @@
 /** ReadIndex: a read sees everything that was committed anywhere when it was asked for, or it is not answered. */
 import { expect, test } from 'vitest';
-import { EntryKind } from '../../../src/raft/types.ts';
+import { EntryKind, type Message } from '../../../src/raft/types.ts';
 import {
   appended,
   bytesOf,
@@ -171,4 +171,19 @@ test('a leader that was replaced without knowing it answers no read', () => {
   network.pass(2);
   expect(network.reads).toEqual([]);
   expect(network.readsRefused).toEqual([1]);
+});
+
+test('what a leader asked in an earlier term of its own confirms nothing in a later one', () => {
+  const leader = new TestMember({ term: 1 });
+  leader.becomeLeader();
+  leader.receive(appended({ from: 3, term: 2, index: 1 }));
+  leader.raft.readIndex(1);
+  leader.settle();
+
+  // A heartbeat of its term 1 finds a follower that has voted for it in term 2.
+  const follower = new TestMember({ id: 2, term: 2, votedFor: 1 });
+  const { messages } = follower.receive(heartbeat({ from: 1, to: 2, term: 1, readRound: 1 }));
+  expect(messages).toEqual([heartbeatAnswered({ from: 2, to: 1, term: 2, readRound: 0 })]);
+  expect(leader.receive(messages[0] as Message).reads).toEqual([]);
+  expect(leader.receive(heartbeatAnswered({ term: 2, readRound: 1 })).reads).toEqual([{ context: 1, index: 1 }]);
 });
