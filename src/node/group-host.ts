@@ -349,13 +349,15 @@ export class GroupHost implements LocalReplicas, LocalLeaderships, LocalChanges 
 
   /**
    * Replicas that the map does not place on this node have been left out, or have just come. One that had fallen silent as it was left out, and
-   * to whom the word of that was lost, would otherwise stay for good: nobody speaks to it any more.
+   * to whom the word of that was lost, would otherwise stay for good: nobody speaks to it any more. So would one that was away until all of its
+   * old members were left out as well (seed 7413242).
    */
   lookAround(): void {
     const { map, nodeId } = this.#options;
     for (const replica of this.#hosted.all()) {
-      const isPlaced = map.partition(replica.partition)?.replicas.some((placed) => placed.nodeId === nodeId);
-      if (isPlaced === false) replica.lookAround();
+      const placed = map.partition(replica.partition)?.replicas ?? [];
+      const isPlaced = placed.some((one) => one.nodeId === nodeId);
+      if (placed.length > 0 && !isPlaced) replica.asksAfter(placed);
     }
   }
 

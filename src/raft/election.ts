@@ -35,11 +35,18 @@ export function campaign(member: Member): void {
 }
 
 function askForPreVotes(member: Member): void {
-  const { log, messages, replicaId: from, hardState } = member;
+  for (const to of electorate(member).voterPeers) askForPreVote(member, to);
+}
+
+function askForPreVote({ log, messages, replicaId: from, hardState }: Member, to: ReplicaId): void {
   const term = (hardState.currentTerm + 1) as Term;
-  for (const to of electorate(member).voterPeers) {
-    messages.push({ type: 'PreVoteRequest', from, to, term, lastLogIndex: log.lastIndex, lastLogTerm: log.lastTerm });
-  }
+  messages.push({ type: 'PreVoteRequest', from, to, term, lastLogIndex: log.lastIndex, lastLogTerm: log.lastTerm });
+}
+
+/** See `RaftCore.askStranger`. Safety: a yes counts for nothing, since votes are counted by the configuration here. */
+export function askStranger(member: Member, to: ReplicaId): void {
+  if (member.removed || leaderOf(member) !== noReplica || member.membership.known.has(to)) return;
+  askForPreVote(member, to);
 }
 
 /** A disk that completes nothing can't take a vote, its own included: to ask for others' would only hold up the election. */

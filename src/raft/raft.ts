@@ -7,6 +7,7 @@ import { planted } from '../planted.ts';
 import { Durability } from './durability.ts';
 import {
   answerVote,
+  askStranger,
   campaign,
   countOwnVote,
   handlePreVoteRequest,
@@ -263,6 +264,11 @@ export class Raft implements RaftCore {
     wake(this.#member);
     role.leaderGone = true;
     return isVoter(this.#member);
+  }
+
+  askStranger(replica: ReplicaId): void {
+    askStranger(this.#member, replica);
+    this.#invariants.check(this.#member);
   }
 
   get leaderIsGone(): boolean {

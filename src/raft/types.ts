@@ -379,6 +379,11 @@ export interface RaftCore {
    * whether this member followed it, and so may campaign before its election timeout.
    */
   leaderGone(leader: ReplicaId): boolean;
+  /**
+   * Without a leader: asks one for its pre-vote whom no configuration here names, and who is said to be a member. If this member was left out,
+   * and all whom it knows since as well, nobody else tells it.
+   */
+  askStranger(replica: ReplicaId): void;
   /** `leaderGone` was said of the leader that this member follows, and nothing was heard of it since. */
   readonly leaderIsGone: boolean;
   /** This node stood still for so long that its leadership can't be relied on any more: steps down. */

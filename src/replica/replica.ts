@@ -43,7 +43,7 @@ import { Sweeper } from './sweeper.ts';
 import { NamedRequests } from './named-requests.ts';
 import { PendingProposals, PendingReads, type ReadQuery } from './pending.ts';
 import { ReadAnswers } from './read-answers.ts';
-import type { LeaderHint, NodeId, PartitionId, Storage, StoredConfiguration } from './ports.ts';
+import type { LeaderHint, NodeId, PartitionId, ReplicaDescriptor, Storage, StoredConfiguration } from './ports.ts';
 import type { SnapshotId } from './snapshot-messages.ts';
 import type { SnapshotWanted } from './snapshot-receiver.ts';
 import type { InstallOutcome, StagedSnapshot } from './snapshot-reception.ts';
@@ -207,6 +207,18 @@ export class Replica {
   lookAround(): void {
     if (!this.#raft.quiesced) return;
     this.#raft.wake();
+    this.#options.wake();
+  }
+
+  /**
+   * The map does not place it here: without a leader it asks `placed` as well, who are members by the map. All whom it knows may have been left
+   * out after it, and their nodes be no members of the cluster any more.
+   */
+  asksAfter(placed: readonly ReplicaDescriptor[]): void {
+    this.lookAround();
+    for (const { replicaId, nodeId } of placed) {
+      if (replicaId !== this.replicaId && this.#hosts.accepts(replicaId, nodeId)) this.#raft.askStranger(replicaId);
+    }
     this.#options.wake();
   }
 

@@ -3,7 +3,7 @@
  * what they hold is evened out. Whatever was begun must come to its end once nothing goes wrong any more, and the directory must
  * then say what the groups themselves do.
  */
-import type { ClusterChange } from '../cluster/types.ts';
+import type { ClusterChange, NodeFacade } from '../cluster/types.ts';
 import type { NodeId, PartitionId } from '../replica/ports.ts';
 import type { Random } from './random.ts';
 import type { SimNode } from './sim-node.ts';
@@ -52,10 +52,10 @@ export class ClusterChanges {
 
   /** What is not settled yet, in words; undefined when all that was begun has come to its end. */
   async unsettled(): Promise<string | undefined> {
-    const { nodes, world } = this.#options;
-    const asked = nodes.find((node) => node.facade() !== undefined);
-    const facade = asked?.facade();
-    if (asked === undefined || facade === undefined) return 'no node is up';
+    const { world } = this.#options;
+    const member = await this.#memberAsked();
+    if (member === undefined) return 'no member is up';
+    const { asked, facade } = member;
     const outcome = await asked.counted(facade.operations(facade.nowMs() + changeTimeoutMs));
     if (outcome.type !== 'operations') return outcome.detail;
     const [moving] = outcome.operations;
@@ -80,6 +80,17 @@ export class ClusterChanges {
       return `partition ${id} is held by ${members.join(', ')}, and the directory of ${asked.nodeId} says ${listed.join(', ')}`;
     }
     world.trace.note(() => `settled: ${cluster.nodes.map(({ nodeId, state }) => `${nodeId} ${state}`).join(', ')}`);
+    return undefined;
+  }
+
+  /** A node that was removed is told of no change any more: what its map says may be old for good (seed 7413522). */
+  async #memberAsked(): Promise<{ readonly asked: SimNode; readonly facade: NodeFacade } | undefined> {
+    for (const asked of this.#options.nodes) {
+      const facade = asked.facade();
+      if (facade === undefined) continue;
+      const { nodes } = await asked.counted(facade.clusterStatus());
+      if (nodes.find(({ nodeId }) => nodeId === asked.nodeId)?.state !== 'removed') return { asked, facade };
+    }
     return undefined;
   }
 

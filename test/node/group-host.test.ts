@@ -88,6 +88,7 @@ class World {
     to: number,
     from: number = leader,
     quiesce = false,
+    sender: string = n2,
   ): void {
     const envelope = { from: from as ReplicaId, to: to as ReplicaId, term: 3 as Term };
     const question = { lastLogIndex: 0 as LogIndex, lastLogTerm: 0 as Term };
@@ -106,7 +107,7 @@ class World {
       PreVoteRequest: { ...envelope, ...question, type: 'PreVoteRequest' },
       VoteRequest: { ...envelope, ...question, type: 'VoteRequest', transfer: false },
     } satisfies Record<typeof type, Message>;
-    this.host.receive(n2, p, messages[type]);
+    this.host.receive(sender as NodeId, p, messages[type]);
   }
 
   /** The process ends and another one begins, on the same disk. */
@@ -162,6 +163,45 @@ test('one that fell silent looks around once the map places it nowhere here any 
   await world.clock.advance(10_000);
   // Whoever is asked answers that it was removed.
   expect(asked()).toBeGreaterThan(0);
+});
+
+test('one whose voters were all left out after it asks those whom the map names, and hears that it is over', async () => {
+  const world = await World.start();
+  world.map.take({
+    nodes: [],
+    partitions: [
+      {
+        record: partitionRecord(p, 2, [
+          [7, 'n4'],
+          [8, 'n5'],
+          [9, 'n6'],
+        ]),
+        revision: 1,
+      },
+    ],
+  });
+  // With a leader it has nothing to ask.
+  world.receive('Heartbeat', founder, leader);
+  await world.clock.advance(0);
+  const asked = (): unknown[] =>
+    world.sent.flatMap(({ to, message }) =>
+      message.type === 'PreVoteRequest' && message.to > 3 ? [[to, message.to]] : [],
+    );
+  world.host.lookAround();
+  await world.clock.advance(100);
+  expect(asked()).toEqual([]);
+
+  await world.clock.advance(10_000);
+  world.host.lookAround();
+  await world.clock.advance(100);
+  expect(asked()).toEqual([
+    ['n4', 7],
+    ['n5', 8],
+    ['n6', 9],
+  ]);
+  world.receive('ReplicaRemoved', founder, 8, false, 'n5');
+  await untilGone(world);
+  expect(world.living()).toBeUndefined();
 });
 
 test('a founder that is dead is founded at no later start, though the map still places it here', async () => {

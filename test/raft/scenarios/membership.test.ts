@@ -442,6 +442,23 @@ describe('a removed replica', () => {
     expect(member.raft.removed).toBe(true);
   });
 
+  test('asks a stranger only without a leader, and is elected by no yes of one', () => {
+    const member = new TestMember({ configuration: configurationOf([1, 2, 3]), term: 1 });
+    member.receive(heartbeat({ from: 2, term: 1 }));
+    member.raft.askStranger(replica(7));
+    expect(member.settle().messages).toEqual([]);
+    member.raft.campaign();
+    member.settle();
+    for (const id of [2, 7, 8]) member.raft.askStranger(replica(id));
+    expect(member.settle().messages).toEqual(
+      [7, 8].map((to) => preVoteRequest({ from: 1, to, term: 2, last: [0, 0] })),
+    );
+    for (const from of [7, 8]) member.receive(voted({ pre: true, from, term: 2, granted: true }));
+    expect(member.raft.status().role).toBe('preCandidate');
+    member.receive(removedWord({ from: 7, term: 9 }));
+    expect(member.raft.removed).toBe(true);
+  });
+
   test('tells whoever asks it and was removed as well', () => {
     const member = new TestMember({ configuration: configurationOf([2, 3, 5]), term: 1 });
     expect(member.raft.removed).toBe(true);
