@@ -296,6 +296,15 @@ export interface LimitsConfig {
   readonly pipelinedRequestsMax: number;
   /** Requests under way in one node; beyond it 429. */
   readonly requestsMax: number;
+  /**
+   * Writes that would wait longer than this for the node's disk, by what it was seen to take, are refused with 429: a client that has to wait
+   * is better off asking again than at the end of a queue. Above two fsyncs of the slowest disk that is to be used in earnest.
+   */
+  readonly writeWaitMs: number;
+  /** So many writes are taken on at a time whatever the disk takes: enough for each fsync to be shared by many. */
+  readonly writesUnderWayMin: number;
+  /** While the event loop has been late by more than this for about a second, requests are refused with 429, but for health and metrics. */
+  readonly loopLagMsMax: number;
   /** A node that was asked to stop waits so long for what is under way. */
   readonly drainTimeoutMs: number;
   /** Of these, connections that look idle are kept open: a request may be on its way on them. Above a client's usual pause between two. */
@@ -504,6 +513,9 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     connectionsMax: 10_000,
     pipelinedRequestsMax: 128,
     requestsMax: 4096,
+    writeWaitMs: 150,
+    writesUnderWayMin: 64,
+    loopLagMsMax: 250,
     drainTimeoutMs: 5000,
     drainIdleMs: 250,
     hopsMax: 1,

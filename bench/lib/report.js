@@ -62,16 +62,26 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** Prints figures beside their bars, the most that is allowed, and knows whether all were kept. */
+/** Prints figures beside their bars and knows whether all were kept. */
 export class Bars {
   kept = true;
   results = [];
 
   check(what, value, most, unit = '') {
     const kept = value <= most;
-    this.kept &&= kept;
-    this.results.push({ what, value, most, kept });
-    console.log(`  ${what.padEnd(52)} ${figure(value)}${unit} (${kept ? 'within' : 'BEYOND'} ${most}${unit})`);
+    this.#note({ what, value, most, kept }, `${figure(value)}${unit} (${kept ? 'within' : 'BEYOND'} ${most}${unit})`);
+  }
+
+  /** Of a figure that is to be large. */
+  least(what, value, least, unit = '') {
+    const kept = value >= least;
+    this.#note({ what, value, least, kept }, `${figure(value)}${unit} (${kept ? 'above' : 'BELOW'} ${least}${unit})`);
+  }
+
+  #note(result, text) {
+    this.kept &&= result.kept;
+    this.results.push(result);
+    console.log(`  ${result.what.padEnd(52)} ${text}`);
   }
 }
 

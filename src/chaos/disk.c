@@ -7,10 +7,11 @@
  * tells a file from an earlier one whose inode it was given. A line is one write to a file opened for appending, so lines of several
  * threads and processes don't mix. The notes need no fsync: they only have to outlive the processes.
  *
- * CHAOS_DISK_CONTROL names a file of four 32-bit numbers, one of 64 bits and one more of 32, which the rig may change at any time: what each
- * fdatasync takes longer, us; whether syncs stand still; the errno with which they fail, after they did nothing; whether the disk is full; how many
- * bytes are free, -1 for as many as there are; and whether the event loop, which waits in epoll_pwait, does not come back from there. From that, what is appended is taken off here, and what is removed given back; so
- * says statfs, and what does not fit is refused. The node has no other room: whoever believes statfs never meets the refusal.
+ * CHAOS_DISK_CONTROL names a file of numbers (`struct control`), which the rig may change at any time: what each fdatasync takes longer, us; whether
+ * syncs stand still; the errno with which they fail, after they did nothing; whether the disk is full; how many bytes are free, -1 for as many as
+ * there are; whether the event loop, which waits in epoll_pwait, does not come back from there; and what each KiB that a file has grown by since its
+ * last sync makes an fdatasync longer, us: so much the disk takes in a second. From the free bytes, what is appended is taken off here, and what is removed
+ * given back; so says statfs, and what does not fit is refused. The node has no other room: whoever believes statfs never meets the refusal.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -37,7 +38,7 @@ typedef int (*epoll_call)(int, struct epoll_event *, int, int, const sigset_t *)
 struct control {
   volatile unsigned sync_delay_us, stalled, sync_errno, full;
   volatile long long free_bytes;
-  volatile unsigned loop_blocked;
+  volatile unsigned loop_blocked, sync_us_per_kib;
 };
 
 static struct control *control(void) {
@@ -88,8 +89,23 @@ static int synced(const char *name, int fd) {
 
 int fsync(int fd) { return synced("fsync", fd); }
 
+/* Of files that are open: by number, which none gives up before it is closed. LevelDB's logs are replaced by new, empty ones. */
+#define FILES_MAX 4096
+
+/* What it has grown by since this was last asked of it. */
+static long long grown(int fd) {
+  static long long sizes[FILES_MAX];
+  struct stat file;
+  if (fd < 0 || fd >= FILES_MAX || fstat(fd, &file) != 0) return 0;
+  long long more = file.st_size - sizes[fd];
+  sizes[fd] = file.st_size;
+  return more < 0 ? file.st_size : more;
+}
+
 int fdatasync(int fd) {
-  if (control()->sync_delay_us > 0) usleep(control()->sync_delay_us);
+  long long delay_us = control()->sync_delay_us;
+  if (control()->sync_us_per_kib > 0) delay_us += grown(fd) * control()->sync_us_per_kib / 1024;
+  if (delay_us > 0) usleep((useconds_t)delay_us);
   return synced("fdatasync", fd);
 }
 

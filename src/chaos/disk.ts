@@ -19,6 +19,8 @@ const compileMsMax = 60_000;
 export interface DiskConditions {
   /** What each fdatasync takes longer, ms. */
   readonly syncDelayMs: number;
+  /** And for each KiB to be synced, ms: a disk that takes only so much in a second. */
+  readonly syncMsPerKiB: number;
   /** Syncs do not return. */
   readonly stalled: boolean;
   /** Syncs return an I/O error. */
@@ -33,6 +35,7 @@ export interface DiskConditions {
 
 const sound: DiskConditions = {
   syncDelayMs: 0,
+  syncMsPerKiB: 0,
   stalled: false,
   failing: false,
   full: false,
@@ -43,6 +46,7 @@ const sound: DiskConditions = {
 /** Where things stand in the control file, and how long that is: see `disk.c`. */
 const freeBytesAt = 16;
 const loopBlockedAt = 24;
+const syncPerKiBAt = 28;
 const controlBytes = 32;
 
 /** The disks of all nodes of a cluster. */
@@ -76,12 +80,13 @@ export class FaultyDisks {
 
   /** From now on; what is left out is as in a sound disk. */
   set(nodeId: string, change: Partial<DiskConditions>): void {
-    const { syncDelayMs, stalled, failing, full, freeBytes, loopBlocked } = { ...sound, ...change };
+    const { syncDelayMs, syncMsPerKiB, stalled, failing, full, freeBytes, loopBlocked } = { ...sound, ...change };
     const words = [syncDelayMs * 1000, stalled ? 1 : 0, failing ? constants.errno.EIO : 0, full ? 1 : 0];
     const control = Buffer.alloc(controlBytes);
     control.set(Buffer.from(Uint32Array.from(words).buffer));
     control.set(Buffer.from(BigInt64Array.of(BigInt(freeBytes ?? -1)).buffer), freeBytesAt);
     control.set(Buffer.from(Uint32Array.of(loopBlocked ? 1 : 0).buffer), loopBlockedAt);
+    control.set(Buffer.from(Uint32Array.of(syncMsPerKiB * 1000).buffer), syncPerKiBAt);
     // In place: the nodes have it mapped.
     writeFileSync(this.#control(nodeId), control, { flag: openFlag(this.#control(nodeId)) });
   }

@@ -115,7 +115,7 @@ function encodeRecord(record: ValueRecord): Buffer {
 /** Undefined when malformed, or when it answers another kind of request than `asked`. */
 export function decodeOutcome(payload: unknown, asked: KvRequest['type']): KvOutcome | undefined {
   if (!isFields(payload)) return undefined;
-  const { type, partition, detail } = payload;
+  const { type, partition, detail, retryAfterMs } = payload;
   switch (type) {
     case 'value':
       return asked === 'read' ? decodeValue(payload) : undefined;
@@ -131,8 +131,10 @@ export function decodeOutcome(payload: unknown, asked: KvRequest['type']): KvOut
       return decodeNotLeader(payload);
     case 'shutting_down':
       return { type };
-    case 'no_leader':
     case 'overloaded':
+      if (!isPartitionId(partition) || typeof detail !== 'string' || !isCount(retryAfterMs)) return undefined;
+      return { type, partition, detail, retryAfterMs };
+    case 'no_leader':
     case 'disk_full':
     case 'partition_stopped':
       return isPartitionId(partition) && typeof detail === 'string' ? { type, partition, detail } : undefined;

@@ -91,7 +91,13 @@ export type KvOutcome =
     }
   | { readonly type: 'not_leader'; readonly partition: PartitionId; readonly hint: LeaderHint; readonly http: string }
   | { readonly type: 'no_leader'; readonly partition: PartitionId; readonly detail: string }
-  | { readonly type: 'overloaded'; readonly partition: PartitionId; readonly detail: string }
+  /** `retryAfterMs`: for so long what was taken on keeps the node busy. */
+  | {
+      readonly type: 'overloaded';
+      readonly partition: PartitionId;
+      readonly detail: string;
+      readonly retryAfterMs: number;
+    }
   /** A disk of the partition has too little room for what would take more. */
   | { readonly type: 'disk_full'; readonly partition: PartitionId; readonly detail: string }
   | { readonly type: 'partition_stopped'; readonly partition: PartitionId; readonly detail: string }

@@ -14,6 +14,8 @@ export interface Load {
   readonly draining: boolean;
   /** Requests under way in the node, this one included. */
   readonly requests: number;
+  /** The event loop has been late by so much for a while, ms. */
+  readonly loopLagMs: number;
 }
 
 /**
@@ -28,6 +30,9 @@ export function checkAdmission(limits: Config['limits'], exchange: Exchange, loa
   }
   if (load.requests > limits.requestsMax) {
     return overloaded(`More than ${limits.requestsMax} requests are under way in this node.`);
+  }
+  if (load.loopLagMs > limits.loopLagMsMax) {
+    return overloaded(`This node is behind by ${Math.round(load.loopLagMs)} ms with all that it has to do.`);
   }
   if (exchange.connection.unanswered >= limits.pipelinedRequestsMax) {
     return overloaded(`More than ${limits.pipelinedRequestsMax} requests of this connection wait for an answer.`);

@@ -12,9 +12,10 @@ export function outcomeFailure(outcome: KvOutcome, kind: 'read' | 'write', targe
       return notLeader(outcome, target);
     case 'no_leader':
     case 'partition_stopped':
-    case 'overloaded':
     case 'disk_full':
       return unavailable(outcome.type, outcome.detail, outcome.partition);
+    case 'overloaded':
+      return overloaded(outcome);
     case 'shutting_down':
       return failure('shutting_down', 'This node is shutting down; ask another one.', { headers: retryAfter });
     case 'unknown':
@@ -72,8 +73,15 @@ export function unknownOutcome({
   return failure('outcome_unknown', detail, { partition, headers: ['Flotilla-Partition', String(partition)] });
 }
 
+/** By then what is in line now is done; in whole seconds, as HTTP has it. */
+export function overloaded({ partition, detail, retryAfterMs }: Extract<KvOutcome, { type: 'overloaded' }>): Failure {
+  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000));
+  const headers = ['Flotilla-Partition', String(partition), 'Retry-After', String(seconds)];
+  return failure('overloaded', detail, { partition, headers });
+}
+
 export function unavailable(
-  code: 'no_leader' | 'too_stale' | 'leader_not_moved' | 'partition_stopped' | 'overloaded' | 'disk_full',
+  code: 'no_leader' | 'too_stale' | 'leader_not_moved' | 'partition_stopped' | 'disk_full',
   detail: string,
   partition: number,
 ): Failure {

@@ -14,6 +14,7 @@ import { failure } from './failure.ts';
 import { maybeHandleFast } from './fast-path.ts';
 import type { FrontContext } from './front-context.ts';
 import { allowAll, checkAdmission, checkRequest } from './gate.ts';
+import { LoopLag } from './loop-lag.ts';
 import { RequestIds } from './request-ids.ts';
 import { RequestWatch } from './request-watch.ts';
 
@@ -79,6 +80,7 @@ class Front implements ExchangeHost {
   readonly #connections = new Map<Socket, Connection>();
   readonly #requestIds = new RequestIds();
   readonly #watch: RequestWatch;
+  readonly #lag = new LoopLag();
   /** Connections let in until now. */
   opened = 0;
   #requests = 0;
@@ -160,6 +162,7 @@ class Front implements ExchangeHost {
     await closed;
     clearTimeout(cutOff);
     this.#watch.close();
+    this.#lag.close();
     // What is left is its timer.
     this.server.close(() => undefined);
   }
@@ -230,7 +233,7 @@ class Front implements ExchangeHost {
   #accept(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
     const exchange = this.#begin(request, response, awaitsContinue);
     if (exchange === undefined) return;
-    const load = { draining: this.#draining, requests: this.#requests };
+    const load = { draining: this.#draining, requests: this.#requests, loopLagMs: this.#lag.lastingMs };
     const refusal = checkAdmission(this.#context.config.limits, exchange, load);
     if (refusal === undefined) exchange.connection.enter(exchange);
     else exchange.problem(refusal);

@@ -36,6 +36,16 @@ export class NodeGauges {
         'writes: to be proposed or committed by leaders here; above raft.pendingRequestsMax in one partition more are refused.',
         ({ queues }) => queues.writes,
       ),
+      gauge(
+        'writes_under_way',
+        'writes: of clients, taken on by leaders here.',
+        ({ writesUnderWay }) => writesUnderWay,
+      ),
+      gauge(
+        'writes_under_way_max',
+        'writes: above it more are refused, by what the disk was seen to take; +Inf as long as it keeps up.',
+        ({ writesUnderWayMax }) => writesUnderWayMax,
+      ),
       gauge('reads_waiting', 'reads: to be confirmed by leaders here, likewise.', ({ queues }) => queues.reads),
       gauge(
         'storage_pending_bytes',

@@ -85,6 +85,9 @@ export interface NodeReadings {
   readonly electionsStarted: number;
   readonly electionsWon: number;
   readonly pendingBytes: number;
+  /** Of clients, led here; and so many at most, Infinity as long as the disk keeps up. */
+  readonly writesUnderWay: number;
+  readonly writesUnderWayMax: number;
   readonly snapshots: SnapshotReadings;
   readonly watchers: number;
   readonly watchQueuedBytes: number;

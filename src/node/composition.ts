@@ -44,6 +44,7 @@ import { verifyIncarnation } from './incarnations.ts';
 import { PeerRequests } from './peer-requests.ts';
 import type { RebuildNote } from '../storage/set-aside.ts';
 import { Rebuilding } from './rebuilding.ts';
+import type { WriteAdmission } from './write-admission.ts';
 
 /** A transport that learns whom to connect to, and as whom. */
 export interface NodeTransport extends Transport {
@@ -78,6 +79,8 @@ export interface NodeParts {
   readonly identity: IdentityStore;
   readonly storage: Storage;
   readonly disk: DiskSpace;
+  /** Hears of each batch of the storage's log. */
+  readonly admission: WriteAdmission;
   /** The disk has little room left, or again enough: what deleted records take is worth more than usual, or no longer. */
   readonly onDiskChange?: (isLow: boolean) => void;
   /** So little room is left that the node must stop before anything fails. Default: `onFailure`. */
@@ -178,6 +181,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     onReplicaInDoubt: parts.onReplicaInDoubt,
     metadata: records,
     disks,
+    admission: parts.admission,
   });
   const hosted = host;
   const reachable: Pick<Transport, 'request' | 'connected'> = {
@@ -299,6 +303,8 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
       ready: facade.readiness().ready,
       ...hosted.readings(),
       pendingBytes: storage.pendingBytes(),
+      writesUnderWay: parts.admission.underWay,
+      writesUnderWayMax: parts.admission.underWayMax,
       watchers: watches.watchers,
       watchQueuedBytes: watches.queuedBytes,
       peers: (transport.statistics?.() ?? []).map((peer) => ({

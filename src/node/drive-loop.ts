@@ -10,6 +10,8 @@ export interface DriveLoopOptions {
   readonly storage: Pick<Storage, 'flush'>;
   /** Runs its callback after the I/O that is due now was taken in, so that one turn sees all of it. */
   readonly schedule: (turn: () => void) => void;
+  /** A turn begins. */
+  readonly onTurn: () => void;
   /** A replica threw. Whether that is seen to, so that the others go on. */
   readonly endsOne: (error: unknown) => boolean;
   /** What a replica threw is not one replica's matter: a broken invariant, say. The node must stop. */
@@ -43,6 +45,7 @@ export class DriveLoop {
   #run(): void {
     this.#scheduled = false;
     if (this.#stopped) return;
+    this.#options.onTurn();
     const turn = this.#waiting;
     this.#waiting = this.#spare;
     try {
@@ -58,6 +61,7 @@ export class DriveLoop {
     this.#options.transport.flush();
     this.#options.storage.flush();
   }
+
   #drive(replica: Replica): void {
     try {
       replica.drive();

@@ -35,6 +35,7 @@ import { LedGroups } from './local-groups.ts';
 import { RemovedReplicas } from './removed-replicas.ts';
 import { ReplicasInDoubt, type ReplicasInDoubtOptions } from './replicas-in-doubt.ts';
 import { SnapshotHost } from './snapshot-host.ts';
+import type { WriteAdmission } from './write-admission.ts';
 
 export interface GroupHostOptions {
   readonly config: Config;
@@ -54,6 +55,7 @@ export interface GroupHostOptions {
   /** Hears of each replica here that is in doubt from now on. */
   readonly onReplicaInDoubt?: ((partition: PartitionId, reason: string) => void) | undefined;
   readonly disks: Pick<DiskWatch, 'low' | 'refusal'>;
+  readonly admission: WriteAdmission;
   /** Who follows the metadata group's state, where it is hosted. */
   readonly metadata: StateObserver & { dropped(): void };
 }
@@ -106,7 +108,7 @@ export class GroupHost implements LocalReplicas, LocalLeaderships, LocalChanges 
     map.onChange(() => {
       this.#peers = this.#otherMembers();
     });
-    this.#hosted = new HostedReplicas(nodeId);
+    this.#hosted = new HostedReplicas(nodeId, options.admission);
     this.groups = new LedGroups(this.#hosted);
     this.#snapshots = new SnapshotHost({
       ...options,
@@ -130,7 +132,14 @@ export class GroupHost implements LocalReplicas, LocalLeaderships, LocalChanges 
       isDead: (partition, replicaId) => this.#removed.isDead(partition, replicaId),
       destroy: (removed, gone) => this.#removed.destroy(removed, gone),
     });
-    this.#loop = new DriveLoop({ transport, storage, onFailure, endsOne: (error) => this.#endsOne(error), schedule });
+    this.#loop = new DriveLoop({
+      transport,
+      storage,
+      onFailure,
+      onTurn: () => options.admission.turn(),
+      endsOne: (error) => this.#endsOne(error),
+      schedule,
+    });
     this.ready = new Promise((resolve) => {
       this.#becomeReady = resolve;
     });

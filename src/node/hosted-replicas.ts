@@ -4,13 +4,18 @@ import type { Message, RaftStatus } from '../raft/types.ts';
 import type { LeaderHint, NodeId, PartitionId } from '../replica/ports.ts';
 import type { ReplicaOutcome } from '../replica/options.ts';
 import type { Replica } from '../replica/replica.ts';
+import { metadataPartition } from '../cluster/metadata/records.ts';
 import type { LeaderRequest, LocalOutcome, LocalReplicas, ReplicaStatus, StaleValue } from '../cluster/types.ts';
+import type { WriteAdmission } from './write-admission.ts';
 
 export class HostedReplicas implements LocalReplicas {
   readonly #nodeId: NodeId;
+  readonly #admission: WriteAdmission;
   readonly #replicas = new Map<PartitionId, Replica>();
-  constructor(nodeId: NodeId) {
+
+  constructor(nodeId: NodeId, admission: WriteAdmission) {
     this.#nodeId = nodeId;
+    this.#admission = admission;
   }
 
   add(replica: Replica): void {
@@ -55,7 +60,7 @@ export class HostedReplicas implements LocalReplicas {
     if (replica === undefined) return Promise.resolve({ type: 'not_leader', partition, hint: undefined });
     return new Promise((resolve) => {
       const answer = (outcome: ReplicaOutcome) => resolve(this.#local(replica, outcome));
-      if (request.type === 'write') replica.propose(request.body, deadlineAt, answer);
+      if (request.type === 'write') this.#write(replica, { body: request.body, deadlineAt, answer });
       else if (request.type === 'read') replica.read({ type: 'key', key: request.key }, deadlineAt, answer);
       else replica.read(request, deadlineAt, answer);
     });
@@ -63,6 +68,31 @@ export class HostedReplicas implements LocalReplicas {
 
   statuses(): ReplicaStatus[] {
     return [...this.#replicas.values()].map((replica) => this.#status(replica));
+  }
+
+  /** Moves, and who may take part, are never refused for a flood of clients' writes. */
+  #write(
+    replica: Replica,
+    {
+      body,
+      deadlineAt,
+      answer,
+    }: {
+      readonly body: Buffer;
+      readonly deadlineAt: number;
+      readonly answer: (outcome: ReplicaOutcome) => void;
+    },
+  ): void {
+    // Who is led elsewhere is to hear that, and of no queue here.
+    if (replica.partition === metadataPartition || !replica.leads) {
+      return replica.propose(body, deadlineAt, answer);
+    }
+    const refusal = this.#admission.begin();
+    if (refusal !== undefined) return answer({ type: 'overloaded', detail: refusal });
+    replica.propose(body, deadlineAt, (outcome) => {
+      this.#admission.end();
+      answer(outcome);
+    });
   }
 
   #local(replica: Replica, outcome: ReplicaOutcome): LocalOutcome {
@@ -86,10 +116,11 @@ export class HostedReplicas implements LocalReplicas {
       case 'not_leader':
         return { type: 'not_leader', partition, hint: replica.leader() };
       case 'overloaded':
+        return { type, partition, detail: outcome.detail, retryAfterMs: Math.ceil(this.#admission.waitMs) };
       case 'disk_full':
       case 'unknown':
       case 'in_progress':
-        return { type: outcome.type, partition, detail: outcome.detail };
+        return { type, partition, detail: outcome.detail };
       default:
         return unreachable(outcome);
     }

@@ -23,6 +23,7 @@ import { systemClock } from './clock.ts';
 import type { NodeTransport, TransportBinding } from './composition.ts';
 import { addressesOfOthers, DirectoryInDoubt, irreplaceable } from './doubt.ts';
 import { tellOfRecoveries } from './recoveries.ts';
+import { WriteAdmission } from './write-admission.ts';
 
 export interface NodeOptions {
   readonly config: Config;
@@ -91,6 +92,7 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
   const opened: { identity?: OpenIdentity; storage?: Storage } = {};
   const inDoubt = (doubt: Doubt): DirectoryInDoubt =>
     new DirectoryInDoubt(doubt, addressesOfOthers({ config, identity: opened.identity, joinAt }));
+  const admission = new WriteAdmission({ limits: config.limits, now: () => clock.monotonicMs() });
   try {
     const identity = await openIdentity({ directory: config.dataDir, nodeId, clusterName: config.clusterName });
     opened.identity = identity;
@@ -104,7 +106,7 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
       incarnation: identity.identity().incarnation,
       onFailure: failure.report,
       logger,
-      meter: options.meter,
+      meter: meterOf(admission, options.meter),
     });
     // Loaded while the disk is read. A storage that does not open is heard below.
     opening.catch(() => undefined);
@@ -138,6 +140,7 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
       identity,
       storage,
       disk,
+      admission,
       onDiskChange: (isLow) => storage.saveSpace(isLow),
       onDiskFull: full.report,
       startTransport: listen,
@@ -177,6 +180,20 @@ async function startOn(options: NodeOptions): Promise<RunningNode> {
     await opened.identity?.close();
     throw doubt;
   }
+}
+
+/** Hears of batches for both. */
+function meterOf(admission: WriteAdmission, meter: StorageMeter | undefined): StorageMeter {
+  return {
+    batchBegun(database, batch) {
+      const counted = meter?.batchBegun(database, batch);
+      const flushed = database === 'log' ? admission.flushBegun() : undefined;
+      return () => {
+        counted?.();
+        flushed?.();
+      };
+    },
+  };
 }
 
 /** Whether the next start will know. A disk that does not take it is one to stop for. */

@@ -402,6 +402,10 @@ export class Replica {
     return result;
   }
 
+  get leads(): boolean {
+    return this.#leadership.role === 'leader';
+  }
+
   leader(): LeaderHint | undefined {
     const { leader, term } = this.#leadership;
     const nodeId = this.#hosts.hostOf(leader);

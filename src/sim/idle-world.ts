@@ -17,6 +17,7 @@ import { encodeCommand } from '../kv/command.ts';
 import { unconditional } from '../kv/types.ts';
 import { silentLogger } from '../logger.ts';
 import { composeNode, type ComposedNode } from '../node/composition.ts';
+import { WriteAdmission } from '../node/write-admission.ts';
 import type { NodeId } from '../replica/ports.ts';
 import { openMemoryStorage } from '../storage/memory-storage.ts';
 import { SimDoubts } from './disk-doubts.ts';
@@ -196,6 +197,7 @@ class IdleWorld {
       schedule: (turn) => this.#soon(turnMs, turn),
       identity,
       storage,
+      admission: new WriteAdmission({ limits: defaults.limits, now: () => clock.monotonicMs() }),
       disk: { measure: (then) => then(undefined) },
       doubts: new SimDoubts(),
       startTransport: (given) => {

@@ -13,6 +13,7 @@ import {
   type TransportBinding,
 } from '../node/composition.ts';
 import { awaitAdmission } from '../node/join-phase.ts';
+import { WriteAdmission } from '../node/write-admission.ts';
 import type { NodeId, PartitionId, Storage, TransportHandlers } from '../replica/ports.ts';
 import type { WatchCall, WatchOutcome } from '../cluster/watch/hub.ts';
 import type { Replica } from '../replica/replica.ts';
@@ -242,6 +243,7 @@ export class SimNode {
       if (!start.over) this.#failed(start, error);
     };
     const { databases, highWater, identity } = this.disk.open(guarded);
+    const admission = new WriteAdmission({ limits: config.limits, now: () => clock.monotonicMs() });
     const storage = await openGroupCommit({
       databases,
       highWater,
@@ -249,6 +251,9 @@ export class SimNode {
       incarnation: identity.identity().incarnation,
       after: (delayMs, callback) => clock.after(delayMs, callback),
       onFailure,
+      meter: {
+        batchBegun: (database) => (database === 'log' ? admission.flushBegun() : (): void => undefined),
+      },
     });
     if (ended()) return;
     const isUnformed = identity.identity().formation.phase === 'unformed';
@@ -282,6 +287,7 @@ export class SimNode {
       identity,
       storage: observedStorage(storage, world, nodeId, this.#keys),
       disk: this.disk.space,
+      admission,
       startTransport,
       drawClusterId: () => random.hex(32),
       onFailure,

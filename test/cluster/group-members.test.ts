@@ -51,7 +51,7 @@ describe('a view', () => {
 
   test('one that can’t be confirmed is none', async () => {
     const world = led();
-    world.node('n2').replica.answer = () => ({ type: 'overloaded', partition, detail: '' });
+    world.node('n2').replica.answer = () => ({ type: 'overloaded', partition, detail: '', retryAfterMs: 0 });
     for (const at of ['n1', 'n2']) {
       expect((await world.view(at, 600)).outcome).toEqual({ type: 'unanswered', asked: at === 'n1' });
     }

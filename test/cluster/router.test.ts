@@ -74,9 +74,9 @@ describe('the way to a known leader', () => {
   test('a leader that refuses for load has the last word', async () => {
     const world = new World();
     world.elect('n2', 3);
-    world.node('n2').replica.answer = () => ({ type: 'overloaded', partition, detail: 'too much' });
+    world.node('n2').replica.answer = () => ({ type: 'overloaded', partition, detail: 'too much', retryAfterMs: 1200 });
     expect(await world.run('n1', write())).toEqual({
-      outcome: { type: 'overloaded', partition, detail: 'too much' },
+      outcome: { type: 'overloaded', partition, detail: 'too much', retryAfterMs: 1200 },
       tookMs: 0,
     });
   });

@@ -219,6 +219,8 @@ function nodeWith(partitions: readonly number[]): NodeReadings {
     electionsStarted: 4,
     electionsWon: 3,
     pendingBytes: 5,
+    writesUnderWay: 8,
+    writesUnderWayMax: Infinity,
     snapshots: { sending: 0, receiving: 0, sentBytes: 6, ended: { installed: 1 }, installed: 1 },
     watchers: 0,
     watchQueuedBytes: 0,

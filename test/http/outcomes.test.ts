@@ -92,7 +92,7 @@ describe.each([
   const refusals = [
     ['no_leader', { type: 'no_leader', partition, detail: 'nobody leads' }, 'no_leader'],
     ['partition_stopped', { type: 'partition_stopped', partition, detail: 'stopped' }, 'partition_stopped'],
-    ['overloaded', { type: 'overloaded', partition, detail: 'too much' }, 'overloaded'],
+    ['overloaded', { type: 'overloaded', partition, detail: 'too much', retryAfterMs: 0 }, 'overloaded'],
     ['disk_full', { type: 'disk_full', partition, detail: 'too little room' }, 'disk_full'],
     ['shutting_down', { type: 'shutting_down' }, 'shutting_down'],
   ] as const satisfies readonly (readonly [string, KvOutcome, string])[];

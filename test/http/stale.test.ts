@@ -98,7 +98,7 @@ describe('fallback=stale', () => {
   });
 
   it('falls back for nothing else', async () => {
-    front.node.answerNext(() => ({ type: 'overloaded', partition: onePartition, detail: 'too much' }));
+    front.node.answerNext(() => ({ type: 'overloaded', partition: onePartition, detail: 'too much', retryAfterMs: 0 }));
     expectProblem(await get('?fallback=stale'), 'overloaded');
     expect(localOrigin.nodeId).not.toBe(otherOrigin.nodeId);
   });

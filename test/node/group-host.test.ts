@@ -5,6 +5,7 @@ import { LiveMap } from '../../src/cluster/live-map.ts';
 import { buildPartitionMap } from '../../src/cluster/partition-map.ts';
 import { silentLogger } from '../../src/logger.ts';
 import { GroupHost } from '../../src/node/group-host.ts';
+import { WriteAdmission } from '../../src/node/write-admission.ts';
 import { encodeConfiguration } from '../../src/raft/configuration.ts';
 import { EntryKind, type LogIndex, type Message, type ReplicaId, type Term } from '../../src/raft/types.ts';
 import type { NodeId, PartitionId } from '../../src/replica/ports.ts';
@@ -75,6 +76,7 @@ class World {
         throw error;
       },
       disks: { low: new Map(), refusal: () => undefined },
+      admission: new WriteAdmission({ limits: defaults.limits, now: () => 0 }),
       doubts: new SimDoubts(),
       replicationFactor: 3,
       metadata: { applied: () => undefined, replaced: () => undefined, dropped: () => undefined },

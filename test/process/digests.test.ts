@@ -74,7 +74,11 @@ test('a follower to whose state an older value came back is named, and no other'
     older.push((await state.get(stored)) ?? Buffer.alloc(0));
   });
   await putAll('other');
-  await tamper((state, stored) => state.put(stored, older[0] ?? Buffer.alloc(0)));
+  await has('other');
+  await tamper(async (state, stored) => {
+    expect(await state.get(stored)).not.toEqual(older[0]);
+    await state.put(stored, older[0] ?? Buffer.alloc(0));
+  });
   // As many keys and bytes as are counted: nothing but the others shows it.
   expect(await accused()).toMatch(/is not that which replicas \d, \d hold, all the same$/);
 });
@@ -82,6 +86,18 @@ test('a follower to whose state an older value came back is named, and no other'
 async function putAll(value: string): Promise<void> {
   const puts = keys.map((key) => cluster.request('PUT', `/v1/kv/${key}`, { body: value, redirectsMax: 1 }));
   for (const { status } of await Promise.all(puts)) expect(status).toBeLessThan(300);
+}
+
+/** The victim, too: it is no older value that takes the place of the same one. */
+async function has(value: string): Promise<void> {
+  const stale = keys.map((key) => `/v1/kv/${key}?consistency=stale`);
+  await vi.waitUntil(
+    async () => {
+      const answers = await Promise.all(stale.map((path) => cluster.request('GET', path, { node: victim })));
+      return answers.every(({ body }) => body.toString() === value);
+    },
+    { timeout: foundWithinMs, interval: 50 },
+  );
 }
 
 /** The same process goes on, with a whole replica in the place of the one in doubt. */

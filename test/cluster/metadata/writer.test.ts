@@ -69,7 +69,7 @@ test('no changes at all are written without a word', async () => {
 
 const outcomes: readonly LocalOutcome[] = [
   { type: 'not_leader', partition: id(0), hint: hint('n2', 2) },
-  { type: 'overloaded', partition: id(0), detail: '' },
+  { type: 'overloaded', partition: id(0), detail: '', retryAfterMs: 0 },
   { type: 'unknown', partition: id(0), detail: '' },
   { type: 'shutting_down' },
 ];

@@ -1,0 +1,104 @@
+import type { LimitsConfig } from '../config.ts';
+
+export interface WriteAdmissionOptions {
+  readonly limits: Pick<LimitsConfig, 'writesUnderWayMin' | 'writeWaitMs'>;
+  /** Monotonic, ms. */
+  readonly now: () => number;
+}
+
+/** Fewer writes say little of what one costs: a batch of two may have waited for the disk's other work. */
+const sampleWrites = 16;
+/** Their median counts: a single stall of the disk changes nothing, and a disk that became slow or quick is known after five samples. */
+const samplesKept = 9;
+
+/**
+ * How many client writes a node takes on at a time. What waits for the log's disk is served in order and at the disk's pace, so that whoever
+ * comes last waits as long as all before him need: once that is longer than `limits.writeWaitMs`, a write is refused before anything was done
+ * for it. (Little's law; a queue bounded by how long one waits in it, as CoDel bounds it, RFC 8289.)
+ *
+ * All groups of a node share one disk, hence one count for all. What a write costs is measured only while writes queue, as flushes of the log
+ * divided by writes answered meanwhile: then the disk is never idle for want of work. Before that nothing is known and nothing refused.
+ *
+ * A disk must not be held slow because this process was: the end of a flush is heard of when the event loop gets to it. So a flush is taken
+ * to have lasted only until the turn before the last one began. Had it ended before that, the last turn had already known.
+ */
+export class WriteAdmission {
+  readonly #options: WriteAdmissionOptions;
+  #underWay = 0;
+  #answered = 0;
+  /** When the last turn of the event loop began, and the one before. */
+  #turnAt = -Infinity;
+  #turnBeforeAt = -Infinity;
+  /** Of the sample being taken: flushes, ms, and `#answered` when it was begun. Undefined: no writes queue. */
+  #sample: { ms: number; readonly answeredBefore: number } | undefined;
+  /** ms of flush for one write, oldest first. */
+  readonly #samples: number[] = [];
+  #msPerWrite = 0;
+
+  constructor(options: WriteAdmissionOptions) {
+    this.#options = options;
+  }
+
+  /** Client writes taken on here and not answered. */
+  get underWay(): number {
+    return this.#underWay;
+  }
+
+  /** So many at most; Infinity as long as the disk was never seen to be slow. */
+  get underWayMax(): number {
+    const { writesUnderWayMin, writeWaitMs } = this.#options.limits;
+    return Math.max(writesUnderWayMin, Math.floor(writeWaitMs / this.#msPerWrite));
+  }
+
+  /** For how long what waits now keeps the disk busy, ms. */
+  get waitMs(): number {
+    return this.#underWay * this.#msPerWrite;
+  }
+
+  /** A client's write came in: why it is refused, or undefined. Then `end` is called once it is answered. */
+  begin(): string | undefined {
+    if (this.#underWay >= this.underWayMax) {
+      return `${this.#underWay} writes wait for the disk of this node, which takes ${this.#msPerWrite.toPrecision(2)} ms for each`;
+    }
+    this.#underWay += 1;
+    return undefined;
+  }
+
+  end(): void {
+    this.#underWay -= 1;
+    this.#answered += 1;
+  }
+
+  /** A turn of the event loop begins. */
+  turn(): void {
+    this.#turnBeforeAt = this.#turnAt;
+    this.#turnAt = this.#options.now();
+  }
+
+  /** A batch of the log begins to be written. Returns what to call once it is durable. */
+  flushBegun(): () => void {
+    const begunAt = this.#options.now();
+    const isQueue = this.#underWay >= sampleWrites;
+    if (!isQueue) this.#sample = undefined;
+    return () => {
+      if (!isQueue) return;
+      // It begins with the end of a flush: what that one made durable is answered behind it.
+      if (this.#sample === undefined) return this.#beginSample();
+      this.#sample.ms += Math.max(0, this.#turnBeforeAt - begunAt);
+      this.#maybeConclude(this.#sample);
+    };
+  }
+
+  #beginSample(): void {
+    this.#sample = { ms: 0, answeredBefore: this.#answered };
+  }
+
+  #maybeConclude({ ms, answeredBefore }: { readonly ms: number; readonly answeredBefore: number }): void {
+    const writes = this.#answered - answeredBefore;
+    if (writes < sampleWrites) return;
+    this.#beginSample();
+    this.#samples.push(ms / writes);
+    if (this.#samples.length > samplesKept) this.#samples.shift();
+    this.#msPerWrite = this.#samples.toSorted((one, other) => one - other)[this.#samples.length >> 1] ?? 0;
+  }
+}
