@@ -1,11 +1,14 @@
-/** Requests at a fixed rate, whatever the answers take, and as many connections as that needs: an open loop that does not slow down. */
+/**
+ * Requests at a fixed rate, whatever the answers take: an open loop, over a fixed number of connections, each with one request under way at
+ * most, so that no answer waits behind another. A request for which no connection is free waits for one, and its time counts.
+ */
 import { connect } from 'node:net';
 import { build } from 'hdr-histogram-js';
 import { sleep } from './report.js';
 
 const headEnd = Buffer.from('\r\n\r\n');
 
-/** One HTTP/1.1 connection with one request under way at most: no answer waits behind another. */
+/** One HTTP/1.1 connection. */
 class FloodConnection {
   broken = false;
   #socket;
@@ -61,10 +64,10 @@ export class Flood {
   #connections = [];
 
   constructor(targets) {
-    this.#targets = targets.map(({ url, requests }) => ({ url, requests, free: [] }));
+    this.#targets = targets.map(({ url, requests }) => ({ url, requests, free: [], waiting: [] }));
   }
 
-  /** So that not the opening of connections is measured. */
+  /** `count` connections to each target. */
   async open(count) {
     for (const target of this.#targets) {
       for (let opened = 0; opened < count; opened += 1) target.free.push(this.#connect(target));
@@ -116,10 +119,6 @@ export class Flood {
     return done / (seconds - fromMs / 1000);
   }
 
-  get connections() {
-    return this.#connections.length;
-  }
-
   close() {
     for (const connection of this.#connections) connection.destroy();
   }
@@ -127,11 +126,18 @@ export class Flood {
   #send(number, answered) {
     const target = this.#targets[number % this.#targets.length];
     const request = target.requests[Math.floor(number / this.#targets.length) % target.requests.length];
-    let connection = target.free.pop();
-    while (connection?.broken) connection = target.free.pop();
-    connection ??= this.#connect(target);
+    const connection = target.free.pop();
+    if (connection === undefined) target.waiting.push([request, answered]);
+    // One that was never used is closed after a while.
+    else this.#sendOn(connection.broken ? this.#connect(target) : connection, target, [request, answered]);
+  }
+
+  #sendOn(connection, target, [request, answered]) {
     connection.send(request, (status) => {
-      if (!connection.broken) target.free.push(connection);
+      const free = connection.broken ? this.#connect(target) : connection;
+      const next = target.waiting.shift();
+      if (next === undefined) target.free.push(free);
+      else this.#sendOn(free, target, next);
       answered(status);
     });
   }
