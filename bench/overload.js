@@ -4,9 +4,9 @@
  *   npm run bench -- overload [--seconds 30] [--times 10] [--connections 256] [--sync-ms 20] [--sync-ms-per-kib 2.5] [--settings JSON] [--out FILE]
  *
  * Nodes run on disks of which each fdatasync takes `--sync-ms` longer, and longer by `--sync-ms-per-kib` for all that is to be synced: so what
- * they take in a second is bounded, however many writes share a sync. How much that is, is measured first, by as many writers as wait without being
- * refused. Then an open loop sends `--times` as much, to each key's leader; latency counts from when a put was to be sent. Beside
- * it, keys are read, linearizably. Each node has `--connections` to it.
+ * they take in a second is bounded, however many writes share a sync. How much that is, is measured first, on a cluster that refuses nothing. Then an
+ * open loop sends `--times` as much, to each key's leader, over `--connections` to each node; latency counts from when a put was to be sent.
+ * Beside it, keys are read, linearizably.
  */
 import { build } from 'hdr-histogram-js';
 import { FaultyDisks } from '../dist/chaos/disk.js';
@@ -19,8 +19,9 @@ import { startCluster } from '../dist/testing/cluster.js';
 const bars = { acceptedOfCap: 0.8, refusalP99Ms: 50, acceptedTimes: 5, elections: 0, memoryMiB: 128, afterTimes: 1.5 };
 const keysPerNode = 2000;
 const readsPerSecond = 50;
+const readConnections = 8;
 /** What V8 compiles, it compiles once: not part of what is measured. */
-const warmUp = { rate: 2000, seconds: 8 };
+const warmUp = { rate: 5000, seconds: 10 };
 const capLoop = { connections: 60, seconds: 10, fromMs: 2000 };
 const normalAfterMs = 2000;
 
@@ -34,33 +35,11 @@ export async function overload(args) {
     'value-bytes': 256,
     settings: '{}',
   });
-  const directory = makeDirectory('flotilla-disks-');
-  const disks = FaultyDisks.prepare(directory);
-  if (typeof disks === 'string') throw new Error(`the slow disk needs a C compiler: ${disks}`);
-  const cluster = await startCluster({
-    timeoutMs: 60_000,
-    settings: JSON.parse(flags.settings),
-    environment: (nodeId) => disks.environment(nodeId),
-  });
-  const floods = [];
+  const cap = await capOf(flags);
+  console.log(`the disks take ${cap.toFixed(0)} puts a second`);
+  const slow = await SlowCluster.start(flags, JSON.parse(flags.settings));
+  const { cluster, writes, reads } = slow;
   try {
-    const partitions = await partitionsWithLeaders(cluster);
-    const flood = (requestOf) => {
-      const made = new Flood(targetsOf(cluster, partitions, requestOf));
-      floods.push(made);
-      return made;
-    };
-    const value = randomText(flags['value-bytes']);
-    const writes = flood((url, key) => putRequest(url, key, value));
-    const reads = flood((url, key) => getRequest(url, key));
-    await writes.open(flags.connections);
-    await reads.open(8);
-    await writes.run(warmUp);
-    for (const { nodeId } of cluster.nodes) {
-      disks.set(nodeId, { syncDelayMs: flags['sync-ms'], syncMsPerKiB: flags['sync-ms-per-kib'] });
-    }
-    const cap = await writes.closedLoop(capLoop);
-    console.log(`the disks take ${cap.toFixed(0)} puts a second`);
     const table = new Table([
       ['phase', 9],
       ['sent/s', 7],
@@ -119,9 +98,56 @@ export async function overload(args) {
     writeReport(flags, { cap, before, during, after, elections, grown, summary: summary.results });
     if (!summary.kept) process.exitCode = 1;
   } finally {
-    for (const flood of floods) flood.close();
-    await cluster.close();
-    removeDirectory(directory);
+    await slow.close();
+  }
+}
+
+/** What the disks take, as nothing is refused. */
+async function capOf(flags) {
+  const slow = await SlowCluster.start(flags, { limits: { writesUnderWayMin: capLoop.connections } });
+  try {
+    return await slow.writes.closedLoop(capLoop);
+  } finally {
+    await slow.close();
+  }
+}
+
+/** Three nodes whose disks are slow, which they have met before, as they were warmed up. */
+class SlowCluster {
+  cluster;
+  writes;
+  reads;
+  #directory = makeDirectory('flotilla-disks-');
+
+  static async start(flags, settings) {
+    const slow = new SlowCluster();
+    const disks = FaultyDisks.prepare(slow.#directory);
+    if (typeof disks === 'string') throw new Error(`the slow disk needs a C compiler: ${disks}`);
+    const environment = (nodeId) => disks.environment(nodeId);
+    slow.cluster = await startCluster({ timeoutMs: 60_000, settings, environment });
+    try {
+      const partitions = await partitionsWithLeaders(slow.cluster);
+      const value = randomText(flags['value-bytes']);
+      slow.writes = new Flood(targetsOf(slow.cluster, partitions, (url, key) => putRequest(url, key, value)));
+      slow.reads = new Flood(targetsOf(slow.cluster, partitions, getRequest));
+      await slow.writes.open(flags.connections);
+      await slow.reads.open(readConnections);
+      for (const { nodeId } of slow.cluster.nodes) {
+        disks.set(nodeId, { syncDelayMs: flags['sync-ms'], syncMsPerKiB: flags['sync-ms-per-kib'] });
+      }
+      await slow.writes.run(warmUp);
+      return slow;
+    } catch (error) {
+      await slow.close();
+      throw error;
+    }
+  }
+
+  async close() {
+    this.writes?.close();
+    this.reads?.close();
+    await this.cluster.close();
+    removeDirectory(this.#directory);
   }
 }
 

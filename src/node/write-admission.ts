@@ -8,8 +8,12 @@ export interface WriteAdmissionOptions {
 
 /** Fewer writes say little of what one costs: a batch of two may have waited for the disk's other work. */
 const sampleWrites = 16;
-/** Their median counts: a single stall of the disk changes nothing, and a disk that became slow or quick is known after five samples. */
+/** Their median counts: a single stall of the disk changes nothing. */
 const samplesKept = 9;
+/** A flush that lasts longer than this part of `writeWaitMs` is a sign by itself that writes will have to wait. */
+const longFlush = 1 / 3;
+/** With a flush so long, fewer writes than this are no sign of what one of them takes. */
+const longFlushWrites = 64;
 
 /**
  * How many client writes a node takes on at a time. What waits for the log's disk is served in order and at the disk's pace, so that whoever
@@ -18,6 +22,9 @@ const samplesKept = 9;
  *
  * All groups of a node share one disk, hence one count for all. What a write costs is measured only while writes queue, as flushes of the log
  * divided by writes answered meanwhile: then the disk is never idle for want of work. Before that nothing is known and nothing refused.
+ *
+ * A flood on a disk that just became slow is not to wait for its median: when that is known, the flush that tells of it has made the next one so long
+ * that leaders seem to be stuck, and stand down. So while a flush is under way for long, it counts itself, and so does the last sample.
  *
  * A disk must not be held slow because this process was: the end of a flush is heard of when the event loop gets to it. So a flush is taken
  * to have lasted only until the turn before the last one began. Had it ended before that, the last turn had already known.
@@ -33,7 +40,9 @@ export class WriteAdmission {
   #sample: { ms: number; readonly answeredBefore: number } | undefined;
   /** ms of flush for one write, oldest first. */
   readonly #samples: number[] = [];
-  #msPerWrite = 0;
+  #medianMs = 0;
+  /** Of the flush under way: since when, and how many writes were then. */
+  #flush: { readonly begunAt: number; readonly writes: number } | undefined;
 
   constructor(options: WriteAdmissionOptions) {
     this.#options = options;
@@ -47,18 +56,18 @@ export class WriteAdmission {
   /** So many at most; Infinity as long as the disk was never seen to be slow. */
   get underWayMax(): number {
     const { writesUnderWayMin, writeWaitMs } = this.#options.limits;
-    return Math.max(writesUnderWayMin, Math.floor(writeWaitMs / this.#msPerWrite));
+    return Math.max(writesUnderWayMin, Math.floor(writeWaitMs / this.#msPerWrite()));
   }
 
   /** For how long what waits now keeps the disk busy, ms. */
   get waitMs(): number {
-    return this.#underWay * this.#msPerWrite;
+    return this.#underWay * this.#msPerWrite();
   }
 
   /** A client's write came in: why it is refused, or undefined. Then `end` is called once it is answered. */
   begin(): string | undefined {
     if (this.#underWay >= this.underWayMax) {
-      return `${this.#underWay} writes wait for the disk of this node, which takes ${this.#msPerWrite.toPrecision(2)} ms for each`;
+      return `${this.#underWay} writes wait for the disk of this node, which takes ${this.#msPerWrite().toPrecision(2)} ms for each`;
     }
     this.#underWay += 1;
     return undefined;
@@ -77,16 +86,32 @@ export class WriteAdmission {
 
   /** A batch of the log begins to be written. Returns what to call once it is durable. */
   flushBegun(): () => void {
-    const begunAt = this.#options.now();
+    const flush = { begunAt: this.#options.now(), writes: this.#underWay };
+    this.#flush = flush;
     const isQueue = this.#underWay >= sampleWrites;
     if (!isQueue) this.#sample = undefined;
     return () => {
+      this.#flush = undefined;
       if (!isQueue) return;
       // It begins with the end of a flush: what that one made durable is answered behind it.
       if (this.#sample === undefined) return this.#beginSample();
-      this.#sample.ms += Math.max(0, this.#turnBeforeAt - begunAt);
+      this.#sample.ms += this.#lasted(flush.begunAt);
       this.#maybeConclude(this.#sample);
     };
+  }
+
+  /** At least, ms: as far as is known that it had not ended. */
+  #lasted(begunAt: number): number {
+    return Math.max(0, this.#turnBeforeAt - begunAt);
+  }
+
+  /** What the disk takes for one write as far as is known now. */
+  #msPerWrite(): number {
+    if (this.#flush === undefined) return this.#medianMs;
+    const { begunAt, writes } = this.#flush;
+    const lasted = this.#lasted(begunAt);
+    if (lasted <= this.#options.limits.writeWaitMs * longFlush) return this.#medianMs;
+    return Math.max(this.#medianMs, lasted / Math.max(writes, longFlushWrites), this.#samples.at(-1) ?? 0);
   }
 
   #beginSample(): void {
@@ -99,6 +124,6 @@ export class WriteAdmission {
     this.#beginSample();
     this.#samples.push(ms / writes);
     if (this.#samples.length > samplesKept) this.#samples.shift();
-    this.#msPerWrite = this.#samples.toSorted((one, other) => one - other)[this.#samples.length >> 1] ?? 0;
+    this.#medianMs = this.#samples.toSorted((one, other) => one - other)[this.#samples.length >> 1] ?? 0;
   }
 }

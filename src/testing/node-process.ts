@@ -41,7 +41,7 @@ interface Run {
  * the young generation could need, and beside one so large it never has that much. While a state is sent or taken it collected all
  * the time, five times a second, in several threads, and everybody else on the machine waited.
  */
-export const nodeFlags = ['--max-semi-space-size=64', '--heap-growing-percent=100'];
+export const nodeFlags = ['--max-semi-space-size=32', '--heap-growing-percent=100'];
 
 /**
  * Starts, stops, pauses and starts again. The process holds an IPC channel to this one and stops when that closes, however

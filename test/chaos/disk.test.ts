@@ -28,6 +28,26 @@ const prelude = `
   const codeOf = (work) => { try { work(); return 'done'; } catch (error) { return error.code; } };
 `;
 
+/** ms that each fdatasync of a file took to which so many KiB were added before. */
+function syncs(change: Parameters<FaultyDisks['set']>[1], addedKiB: readonly number[]): readonly number[] {
+  const environment = disks.environment('n1');
+  disks.set('n1', change);
+  const script = `
+    const file = fs.openSync('a', 'w');
+    say(${JSON.stringify(addedKiB)}.map((more) => {
+      fs.writeSync(file, Buffer.alloc(more * 1024));
+      const from = performance.now();
+      fs.fdatasyncSync(file);
+      return performance.now() - from;
+    }));`;
+  const { stdout } = spawnSync(process.execPath, ['-e', prelude + script], {
+    cwd: mkdtempSync(join(directory, 'work-')),
+    env: { ...process.env, ...environment },
+    encoding: 'utf8',
+  });
+  return JSON.parse(stdout) as number[];
+}
+
 /** What a program says that runs on a disk with so much room, and what is left of that. */
 function run(freeBytes: number | undefined, script: string): { readonly said: unknown[]; readonly left: unknown } {
   const environment = disks.environment('n1');
@@ -61,6 +81,13 @@ test('statfs says what is free; what is written is taken off, what does not fit 
   );
   expect(story.said).toEqual([100 * KiB, 40 * KiB, 'ENOSPC', 40 * KiB, 'done', 40 * KiB, 100 * KiB]);
   expect(story.left).toBe(100 * KiB);
+});
+
+test('a slow disk takes its time for each sync, and for what is to be synced, but for nothing twice', () => {
+  const took = syncs({ syncDelayMs: 20, syncMsPerKiB: 10 }, [0, 10, 0]);
+  // A busy machine adds to each of them, and takes nothing away.
+  for (const [index, leastMs] of [20, 120, 20].entries()) expect(took[index]).toBeGreaterThanOrEqual(leastMs);
+  expect(took[2]).toBeLessThan(took[1] ?? 0);
 });
 
 test('without a bound all is as it is', () => {

@@ -75,6 +75,51 @@ describe('while writes queue', () => {
   });
 });
 
+describe('a flush that lasts', () => {
+  test('is a sign by itself, while it lasts', () => {
+    take(100);
+    const durable = longFlush(100);
+    expect(admission.underWayMax).toBe(150);
+    lastOn(50);
+    expect(admission.underWayMax).toBe(100);
+    expect(admission.begin()).toMatch(/^100 writes wait/);
+    durable();
+    expect(admission.underWayMax).toBe(Infinity);
+    expect(admission.begin()).toBeUndefined();
+  });
+
+  test('is none of a slow disk as long as hardly anybody waits', () => {
+    take(2);
+    longFlush(100);
+    // As if 64 did.
+    expect(admission.underWayMax).toBe(96);
+  });
+
+  test('makes the last one before it count, though it was the first that was slow', () => {
+    take(100);
+    for (let batch = 0; batch < 9; batch += 1) flush({ ms: 5, writes: 50 });
+    flush({ ms: 200, writes: 50 });
+    expect(admission.underWayMax).toBe(1500);
+    longFlush(51);
+    expect(admission.underWayMax).toBe(Math.floor(150 / (200 / 50)));
+  });
+
+  test('says nothing before it is long', () => {
+    take(100);
+    longFlush(50);
+    expect(admission.underWayMax).toBe(Infinity);
+  });
+
+  test('is not held to last while the event loop is busy', () => {
+    take(100);
+    admission.turn();
+    admission.flushBegun();
+    at += 1000;
+    admission.turn();
+    expect(admission.underWayMax).toBe(Infinity);
+  });
+});
+
 test('a disk is not held slow for what few writes take', () => {
   take(10);
   for (let batch = 0; batch < 20; batch += 1) flush({ ms: 50, writes: 1 });
@@ -101,6 +146,20 @@ function answer(writes: number): void {
     admission.end();
     admission.begin();
   }
+}
+
+/** It is still under way after `ms`. */
+function longFlush(ms: number): () => void {
+  admission.turn();
+  const durable = admission.flushBegun();
+  lastOn(ms);
+  return durable;
+}
+
+function lastOn(ms: number): void {
+  at += ms;
+  admission.turn();
+  admission.turn();
 }
 
 /** The event loop turns each ms. */

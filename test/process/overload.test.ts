@@ -1,0 +1,100 @@
+/**
+ * More writes than slow disks take: those that would wait too long are refused and leave no trace, the others are answered, reads go on, and nobody
+ * is taken for dead.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Problem } from '../../src/api/errors.ts';
+import { FaultyDisks } from '../../src/chaos/disk.ts';
+import { startCluster, type Response, type TestCluster } from '../../src/testing/cluster.ts';
+
+/** About a thousand small writes a second. */
+const slowDisk = { syncDelayMs: 20, syncMsPerKiB: 2.5 };
+const value = 'x'.repeat(256);
+const writers = 240;
+const floodMs = 3000;
+const pauseMs = 100;
+
+let directory: string;
+let cluster: TestCluster | undefined;
+let disks: FaultyDisks;
+
+beforeEach((context) => {
+  directory = mkdtempSync(join(tmpdir(), 'flotilla-disk-'));
+  const prepared = FaultyDisks.prepare(directory);
+  if (typeof prepared === 'string') return context.skip(`${prepared}: overload was NOT checked`);
+  disks = prepared;
+  return undefined;
+});
+afterEach(async () => {
+  await cluster?.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+test('writes that would wait too long for the disk are refused, and nothing else is', async () => {
+  cluster = await startCluster({ partitions: 3, environment: (nodeId) => disks.environment(nodeId) });
+  await put('read', value);
+  const terms = await termsOf(cluster);
+  for (const { nodeId } of cluster.nodes) disks.set(nodeId, slowDisk);
+  const until = performance.now() + floodMs;
+  const [written, reads] = await Promise.all([flood(until), read(until)]);
+  expect(new Set(written.map(({ answer }) => answer.status))).toEqual(new Set([201, 429]));
+  const refused = written.filter(({ answer }) => answer.status === 429);
+  for (const { answer } of refused) {
+    expect(answer.headers['retry-after']).toBe('1');
+    const problem = answer.json() as Problem;
+    expect(problem).toMatchObject({ code: 'overloaded', outcome: 'not_applied' });
+    expect(problem.detail).toMatch(/^\d+ writes wait for the disk of this node, which takes [\d.]+ ms for each$/);
+  }
+  expect(new Set(reads)).toEqual(new Set([200]));
+  // Nobody was held to be dead, and it is all over at once.
+  expect(await termsOf(cluster)).toEqual(terms);
+  expect((await put('after', value)).status).toBe(201);
+  const looks = written.map(async ({ key, answer }) => {
+    const { status } = await get(key);
+    expect(status, `${key}, whose put was answered ${answer.status}`).toBe(answer.status === 201 ? 200 : 404);
+  });
+  await Promise.all(looks);
+});
+
+interface Written {
+  readonly key: string;
+  readonly answer: Response;
+}
+
+/** Each write has a key of its own. */
+async function flood(until: number): Promise<Written[]> {
+  const written: Written[] = [];
+  const writer = async (number: number): Promise<void> => {
+    for (let count = 0; performance.now() < until; count += 1) {
+      const key = `flood-${number}-${count}`;
+      const answer = await put(key, value);
+      written.push({ key, answer });
+      if (answer.status === 429) await delay(pauseMs);
+    }
+  };
+  await Promise.all(Array.from({ length: writers }, (_, number) => writer(number)));
+  return written;
+}
+
+async function read(until: number): Promise<number[]> {
+  const statuses = [];
+  for (; performance.now() < until; await delay(20)) statuses.push((await get('read')).status);
+  return statuses;
+}
+
+function put(key: string, body: string): Promise<Response> {
+  return (cluster as TestCluster).request('PUT', `/v1/kv/${key}`, { body, redirectsMax: 1 });
+}
+
+function get(key: string): Promise<Response> {
+  return (cluster as TestCluster).request('GET', `/v1/kv/${key}`, { redirectsMax: 1 });
+}
+
+async function termsOf(whose: TestCluster): Promise<unknown> {
+  const answer = await whose.request('GET', '/v1/cluster/partitions');
+  return (answer.json() as { readonly id: number; readonly term: number }[]).map(({ id, term }) => [id, term]);
+}
