@@ -22,6 +22,7 @@ const benches = {
   increments: async () => (await import('./increments.js')).increments(args),
   watch: async () => (await import('./watch.js')).watch(args),
   overload: async () => (await import('./overload.js')).overload(args),
+  crowd: async () => (await import('./crowd.js')).crowd(args),
   elastic: async () => (await import('./elastic.js')).elastic(args),
   move: async () => (await import('./move.js')).move(args),
   'dead-follower': async () => (await import('./dead-follower.js')).deadFollower(args),

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=32 --heap-growing-percent=100
+#!/usr/bin/env -S node --heap-growing-percent=100
 /**
  * The committed launcher behind `bin` and `npm start`. Plain JavaScript on Node alone, because it runs before anything is
  * built: checks the Node version, builds when the sources are newer than what was built from them, then becomes the

@@ -12,8 +12,10 @@ const sampleWrites = 16;
 const samplesKept = 9;
 /** A flush that lasts longer than this part of `writeWaitMs` is a sign by itself that writes will have to wait. */
 const longFlush = 1 / 3;
-/** With a flush so long, fewer writes than this are no sign of what one of them takes. */
+/** Fewer writes than this say nothing of what one of them takes, however long their flush lasts. */
 const longFlushWrites = 64;
+/** So many are taken on even so: one flush that lasts may be a stall, in which nobody gains by asking again. */
+const longFlushUnderWayMin = 128;
 
 /**
  * How many client writes a node takes on at a time. What waits for the log's disk is served in order and at the disk's pace, so that whoever
@@ -110,8 +112,10 @@ export class WriteAdmission {
     if (this.#flush === undefined) return this.#medianMs;
     const { begunAt, writes } = this.#flush;
     const lasted = this.#lasted(begunAt);
-    if (lasted <= this.#options.limits.writeWaitMs * longFlush) return this.#medianMs;
-    return Math.max(this.#medianMs, lasted / Math.max(writes, longFlushWrites), this.#samples.at(-1) ?? 0);
+    const { writeWaitMs } = this.#options.limits;
+    if (lasted <= writeWaitMs * longFlush) return this.#medianMs;
+    const byItself = Math.min(lasted / Math.max(writes, longFlushWrites), writeWaitMs / longFlushUnderWayMin);
+    return Math.max(this.#medianMs, byItself, this.#samples.at(-1) ?? 0);
   }
 
   #beginSample(): void {

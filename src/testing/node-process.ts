@@ -35,13 +35,11 @@ interface Run {
 }
 
 /**
- * For the Node that runs a node. V8's young generation may grow to 64 MiB: entries and requests live some seconds at most; in a larger
- * one most are dead before they would be copied. Worth 5 % of a put's processor time under load, and nothing while idle. And the old
- * generation may grow to twice what was left of it by the last full collection: V8 begins the next one as soon as there is less room than
- * the young generation could need, and beside one so large it never has that much. While a state is sent or taken it collected all
+ * For the Node that runs a node. V8's old generation may grow to twice what was left of it by the last full collection. By itself V8 begins
+ * the next one as soon as there is less room than the young generation could need; while a state is sent or taken it collected all
  * the time, five times a second, in several threads, and everybody else on the machine waited.
  */
-export const nodeFlags = ['--max-semi-space-size=32', '--heap-growing-percent=100'];
+export const nodeFlags = ['--heap-growing-percent=100'];
 
 /**
  * Starts, stops, pauses and starts again. The process holds an IPC channel to this one and stops when that closes, however
