@@ -15,7 +15,7 @@ import { startCluster, type Response, type TestCluster } from '../../src/testing
 const slowDisk = { syncDelayMs: 20, syncMsPerKiB: 2.5 };
 const value = 'x'.repeat(256);
 const writers = 240;
-const floodMs = 3000;
+const floodMs = 2000;
 const pauseMs = 100;
 
 let directory: string;
