@@ -108,6 +108,19 @@ describe.each([
     }
   });
 
+  it('says how long a queue takes, in whole seconds and no less', async () => {
+    for (const [retryAfterMs, seconds] of [
+      [1, '1'],
+      [1000, '1'],
+      [1001, '2'],
+      [6400, '7'],
+    ] as const) {
+      front.node.answerNext(() => ({ type: 'overloaded', partition, detail: 'too much', retryAfterMs }));
+      const answer = await send(front.baseUrl, { method: 'PUT', path: '/v1/kv/a' });
+      expect(answer.headers['retry-after']).toBe(seconds);
+    }
+  });
+
   it('calls a write that may have been applied unknown, and a read never', async () => {
     const unknown: KvOutcome = { type: 'unknown', partition, detail: 'the deadline passed' };
     for (const method of ['PUT', 'DELETE']) {
