@@ -285,7 +285,10 @@ export interface LimitsConfig {
   /** The whole request must have arrived. */
   readonly receiveTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
-  /** How often connections are checked against the three timeouts above: they hold to within this. */
+  /**
+   * How often connections are checked against the three timeouts above: they hold to within this. All that are due are cut off in one go,
+   * while everybody else waits: the fewer at a time the better.
+   */
   readonly connectionCheckIntervalMs: number;
   /** After refusing a body unread, the connection takes and drops what still comes for so long, so that the answer is not lost to a reset. */
   readonly lingerTimeoutMs: number;
@@ -507,7 +510,7 @@ export const defaults: Omit<Config, 'nodeId' | 'dataDir' | 'http' | 'peer' | 'bo
     headersTimeoutMs: 10_000,
     receiveTimeoutMs: 30_000,
     keepAliveTimeoutMs: 65_000,
-    connectionCheckIntervalMs: 1000,
+    connectionCheckIntervalMs: 100,
     lingerTimeoutMs: 1000,
     unreadBytesMax: 64 * KiB,
     connectionsMax: 10_000,
