@@ -286,8 +286,8 @@ export interface LimitsConfig {
   readonly receiveTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
   /**
-   * How often connections are checked against the three timeouts above: they hold to within this. All that are due are cut off in one go,
-   * while everybody else waits: the fewer at a time the better.
+   * How often connections are checked against `headersTimeoutMs` and `receiveTimeoutMs`: they hold to within this. All that are due are cut
+   * off in one go, while everybody else waits: the fewer at a time the better.
    */
   readonly connectionCheckIntervalMs: number;
   /** After refusing a body unread, the connection takes and drops what still comes for so long, so that the answer is not lost to a reset. */
