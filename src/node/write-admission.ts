@@ -10,6 +10,8 @@ export interface WriteAdmissionOptions {
 const sampleWrites = 16;
 /** Their median counts: a single stall of the disk changes nothing. */
 const samplesKept = 9;
+/** One by itself may have been that stall. Of two, the smaller is the median. */
+const samplesMin = 2;
 /** A flush that lasts longer than this part of `writeWaitMs` is a sign by itself that writes will have to wait. */
 const longFlush = 1 / 3;
 /** Fewer writes than this say nothing of what one of them takes, however long their flush lasts. */
@@ -128,6 +130,7 @@ export class WriteAdmission {
     this.#beginSample();
     this.#samples.push(ms / writes);
     if (this.#samples.length > samplesKept) this.#samples.shift();
-    this.#medianMs = this.#samples.toSorted((one, other) => one - other)[this.#samples.length >> 1] ?? 0;
+    if (this.#samples.length < samplesMin) return;
+    this.#medianMs = this.#samples.toSorted((one, other) => one - other)[(this.#samples.length - 1) >> 1] ?? 0;
   }
 }

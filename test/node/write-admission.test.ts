@@ -40,7 +40,7 @@ describe('while writes queue', () => {
 
   test('never fewer than `writesUnderWayMin`', () => {
     take(100);
-    for (let batch = 0; batch < 3; batch += 1) flush({ ms: 5000, writes: 50 });
+    for (let batch = 0; batch < 4; batch += 1) flush({ ms: 5000, writes: 50 });
     expect(admission.underWayMax).toBe(20);
     expect(admission.waitMs).toBe(20 * 100);
   });
@@ -52,6 +52,15 @@ describe('while writes queue', () => {
     expect(admission.underWayMax).toBe(150);
     for (let batch = 0; batch < 4; batch += 1) flush({ ms: 500, writes: 50 });
     expect(admission.underWayMax).toBe(20);
+  });
+
+  test('nor does one of the first flushes of all', () => {
+    take(100);
+    flush({ ms: 50, writes: 50 });
+    flush({ ms: 3000, writes: 50 });
+    expect(admission.underWayMax).toBe(Infinity);
+    flush({ ms: 50, writes: 50 });
+    expect(admission.underWayMax).toBe(150);
   });
 
   test('a disk that is quick again is known as soon', () => {
