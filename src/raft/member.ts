@@ -67,6 +67,8 @@ export interface Leader {
   uncommittedBytes: number;
   /** Since the last heartbeat, in ticks. */
   heartbeatElapsed: number;
+  /** For so many ticks another voter has had on its disk what this one's disk was given and did not complete. */
+  overtakenTicks: number;
   /** Some follower may be sent something: looked after once per Ready, so that proposals travel together. */
   replicationDue: boolean;
 }
@@ -208,6 +210,7 @@ export function becomeLeader(member: Member): Leader {
     reads: new ReadRounds(),
     uncommittedBytes: 0,
     heartbeatElapsed: 0,
+    overtakenTicks: 0,
     replicationDue: true,
   };
   member.role = role;

@@ -232,16 +232,35 @@ describe('a disk that completes nothing', () => {
     expect(leader.raft.status().role).toBe('leader');
   });
 
-  test('of a leader alone in its group gives it back once it is done', () => {
-    const network = led({ voters: [1] });
-    network.member(1).diskHeld = true;
+  test.each([[[1]], [[1, 2, 3]]])('no more than any other in its group changes no leader: %j', (voters) => {
+    const network = led({ voters });
+    for (const id of voters) network.member(id).diskHeld = true;
     network.propose(1, 'a');
-    network.pass(limits.electionTicksMin);
-    expect(network.leaders()).toEqual([]);
-    network.member(1).diskHeld = false;
-    network.pass(limits.electionTicksMax);
+    network.pass(10 * limits.electionTicksMax);
     expect(network.leaders()).toEqual([1]);
+    expect(network.appliedTexts(1)).toEqual([]);
+    for (const id of voters) network.member(id).diskHeld = false;
+    network.pass(2);
+    expect(statusOf(network, 1)).toMatchObject({ role: 'leader', term: 1 });
     expect(network.appliedTexts(1)).toEqual(['a']);
+  });
+
+  test('counts from when another got ahead of it, and anew once it has completed something', () => {
+    const network = led();
+    for (const id of [1, 2, 3]) network.member(id).diskHeld = true;
+    network.propose(1, 'a');
+    network.pass(5 * limits.electionTicksMin);
+    network.member(3).diskHeld = false;
+    network.pass(limits.electionTicksMin - 1);
+    expect(network.leaders()).toEqual([1]);
+    // It completes that and is given more, with which another is ahead of it again.
+    network.mail.push(...network.member(1).completeWrite());
+    network.propose(1, 'b');
+    network.run();
+    network.pass(limits.electionTicksMin - 1);
+    expect(network.leaders()).toEqual([1]);
+    network.pass(1);
+    expect(statusOf(network, 1).role).toBe('follower');
   });
 });
 
