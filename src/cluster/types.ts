@@ -314,6 +314,8 @@ export interface NodeFacade {
   /** Wall time, ms since 1970. */
   wallMs(): number;
   execute(request: KvRequest, options: RequestOptions): Promise<KvOutcome>;
+  /** What a write of `key` would come to whatever it says, asked before its body is read; undefined: it may be done. */
+  refusal(key: Uint8Array): KvOutcome | undefined;
   locate(key: Uint8Array): KeyLocation;
   /** All that hold keys. */
   partitions(): readonly PartitionId[];

@@ -22,6 +22,9 @@ export async function putKey(call: KeyCall): Promise<void> {
     const detail = 'Values are stored as sent: send no Content-Encoding, or name the encoding in the Content-Type.';
     return exchange.problem(failure('unsupported_media_type', detail));
   }
+  // Before its body is read: what is refused by the thousand has to cost little.
+  const refusal = context.node.refusal(key);
+  if (refusal !== undefined) return refuse(call, refusal);
   // Awaited only when there is something to wait for: an empty value is at hand.
   const reading = readBody(exchange, limits.valueBytesMax);
   const body = reading instanceof Promise ? await reading : reading;

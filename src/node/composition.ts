@@ -283,6 +283,7 @@ export async function composeNode(parts: NodeParts): Promise<ComposedNode> {
     clock,
     disks,
     watches,
+    admission: parts.admission,
   });
   let halted = false;
   disks

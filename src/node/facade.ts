@@ -1,5 +1,6 @@
 /** What the HTTP front may know of a node and ask of it. */
 import type { Clock, IdentityStore, NodeId, PartitionId } from '../replica/ports.ts';
+import { keyHash } from '../cluster/hash.ts';
 import type { LeaderHints } from '../cluster/hints.ts';
 import type { LeaderTransfers } from '../cluster/leader-transfer.ts';
 import type { LiveMap } from '../cluster/live-map.ts';
@@ -24,6 +25,7 @@ import type { WatchCall, WatchHub, WatchOutcome } from '../cluster/watch/hub.ts'
 import type { DiskWatch } from './disk-watch.ts';
 import type { GroupHost } from './group-host.ts';
 import type { MetadataHost } from './metadata-host.ts';
+import type { WriteAdmission } from './write-admission.ts';
 
 export interface FacadeOptions {
   readonly map: LiveMap;
@@ -39,6 +41,7 @@ export interface FacadeOptions {
   readonly clock: Clock;
   readonly disks: Pick<DiskWatch, 'low'>;
   readonly watches: WatchHub;
+  readonly admission: Pick<WriteAdmission, 'isFull'>;
 }
 
 export class Facade implements NodeFacade {
@@ -63,6 +66,12 @@ export class Facade implements NodeFacade {
   execute(request: KvRequest, options: RequestOptions): Promise<KvOutcome> {
     if (this.#shuttingDown) return Promise.resolve({ type: 'shutting_down' });
     return this.#options.router.execute(request, options);
+  }
+
+  refusal(key: Uint8Array): KvOutcome | undefined {
+    const { admission, host, map } = this.#options;
+    // Asked for every write, and nearly always in vain: only then is it looked where the key lies.
+    return admission.isFull ? host.refusal(map.partitionOf(keyHash(key)).id) : undefined;
   }
 
   locate(key: Uint8Array): KeyLocation {

@@ -13,6 +13,7 @@ import type { LiveMap } from '../cluster/live-map.ts';
 import { metadataPartition } from '../cluster/metadata/records.ts';
 import { lackingReplicas, memberNodes } from '../cluster/partition-map.ts';
 import type {
+  KvOutcome,
   LeaderRequest,
   LocalLeaderships,
   LocalOutcome,
@@ -314,6 +315,10 @@ export class GroupHost implements LocalReplicas, LocalLeaderships, LocalChanges 
 
   execute(partition: PartitionId, request: LeaderRequest, deadlineAt: number): Promise<LocalOutcome> {
     return this.#hosted.execute(partition, request, deadlineAt);
+  }
+
+  refusal(partition: PartitionId): KvOutcome | undefined {
+    return this.#hosted.refusal(partition);
   }
 
   /** Those that are being destroyed among them: who drains this node lets it go by its word that nothing is left. */

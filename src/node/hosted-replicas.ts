@@ -5,8 +5,17 @@ import type { LeaderHint, NodeId, PartitionId } from '../replica/ports.ts';
 import type { ReplicaOutcome } from '../replica/options.ts';
 import type { Replica } from '../replica/replica.ts';
 import { metadataPartition } from '../cluster/metadata/records.ts';
-import type { LeaderRequest, LocalOutcome, LocalReplicas, ReplicaStatus, StaleValue } from '../cluster/types.ts';
+import type {
+  KvOutcome,
+  LeaderRequest,
+  LocalOutcome,
+  LocalReplicas,
+  ReplicaStatus,
+  StaleValue,
+} from '../cluster/types.ts';
 import type { WriteAdmission } from './write-admission.ts';
+
+type Overloaded = Extract<KvOutcome, { type: 'overloaded' }>;
 
 export class HostedReplicas implements LocalReplicas {
   readonly #nodeId: NodeId;
@@ -66,6 +75,13 @@ export class HostedReplicas implements LocalReplicas {
     });
   }
 
+  /** What a client's write to the partition would come to if it were whole; undefined as well where another node leads. */
+  refusal(partition: PartitionId): Overloaded | undefined {
+    const replica = this.#replicas.get(partition);
+    if (replica?.leads !== true || !this.#admission.isFull) return undefined;
+    return this.#overloaded(partition, this.#admission.reason());
+  }
+
   statuses(): ReplicaStatus[] {
     return [...this.#replicas.values()].map((replica) => this.#status(replica));
   }
@@ -116,7 +132,7 @@ export class HostedReplicas implements LocalReplicas {
       case 'not_leader':
         return { type: 'not_leader', partition, hint: replica.leader() };
       case 'overloaded':
-        return { type, partition, detail: outcome.detail, retryAfterMs: Math.ceil(this.#admission.waitMs) };
+        return this.#overloaded(partition, outcome.detail);
       case 'disk_full':
       case 'unknown':
       case 'in_progress':
@@ -124,6 +140,10 @@ export class HostedReplicas implements LocalReplicas {
       default:
         return unreachable(outcome);
     }
+  }
+
+  #overloaded(partition: PartitionId, detail: string): Overloaded {
+    return { type: 'overloaded', partition, detail, retryAfterMs: Math.ceil(this.#admission.waitMs) };
   }
 
   #origin(replica: Replica, term: number) {

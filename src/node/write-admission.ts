@@ -68,13 +68,21 @@ export class WriteAdmission {
     return this.#underWay * this.#msPerWrite();
   }
 
+  /** Whether a client's write that came now would be refused. */
+  get isFull(): boolean {
+    return this.#underWay >= this.underWayMax;
+  }
+
   /** A client's write came in: why it is refused, or undefined. Then `end` is called once it is answered. */
   begin(): string | undefined {
-    if (this.#underWay >= this.underWayMax) {
-      return `${this.#underWay} writes wait for the disk of this node, which takes ${this.#msPerWrite().toPrecision(2)} ms for each`;
-    }
+    if (this.isFull) return this.reason();
     this.#underWay += 1;
     return undefined;
+  }
+
+  /** Why it is full, for people. */
+  reason(): string {
+    return `${this.#underWay} writes wait for the disk of this node, which takes ${this.#msPerWrite().toPrecision(2)} ms for each`;
   }
 
   end(): void {

@@ -93,6 +93,9 @@ export class LocalFacade implements NodeFacade {
     return answer === undefined ? store() : answer(request, store);
   }
 
+  /** What comes of a write whatever it says. */
+  refusal: NodeFacade['refusal'] = () => undefined;
+
   /** What comes of watches. */
   watchOutcome: (call: WatchCall) => WatchOutcome = (call) => {
     this.watches.push({ call, sink: call.begin() });

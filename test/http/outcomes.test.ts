@@ -5,7 +5,7 @@ import type { KvOutcome } from '../../src/cluster/types.ts';
 import type { NodeId } from '../../src/replica/ports.ts';
 import { decodeCommand } from '../../src/kv/command.ts';
 import { expectJson, expectProblem } from './expect-answer.ts';
-import { send } from './http-client.ts';
+import { RawConnection, send } from './http-client.ts';
 import { onePartition, oneTerm, otherOrigin } from './local-facade.ts';
 import { startFront, type Front } from './start-front.ts';
 
@@ -119,6 +119,23 @@ describe.each([
       const answer = await send(front.baseUrl, { method: 'PUT', path: '/v1/kv/a' });
       expect(answer.headers['retry-after']).toBe(seconds);
     }
+  });
+
+  it('refuses a write that the node is too busy for before its body is read', async () => {
+    front.node.refusal = () => ({ type: 'overloaded', partition, detail: 'too much', retryAfterMs: 1500 });
+    const connection = await RawConnection.open(front.baseUrl);
+    try {
+      connection.write('PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n');
+      const answer = await connection.answer();
+      assert(answer !== undefined);
+      expectProblem(answer, 'overloaded');
+      expect(answer.headers['retry-after']).toBe('2');
+      expect(front.node.seen).toEqual([]);
+    } finally {
+      connection.destroy();
+      front.node.refusal = () => undefined;
+    }
+    expect((await send(front.baseUrl, { path: '/v1/kv/a' })).status).toBe(404);
   });
 
   it('calls a write that may have been applied unknown, and a read never', async () => {
