@@ -1,7 +1,7 @@
 /**
  * What others notice of a thousand clients that send at a crawl and five thousand that only keep a connection.
  *
- *   npm run bench -- crowd [--senders 1000] [--open 5000] [--rate 600] [--seconds 30] [--turns 3] [--out FILE]
+ *   npm run bench -- crowd [--senders 1000] [--open 5000] [--rate 600] [--seconds 20] [--turns 7] [--out FILE]
  *
  * All of the crowd is at one node. Puts and linearizable gets are sent at a fixed rate to each key's leader, that node's keys among them, without and with
  * the crowd in turns. Latency counts from when a request was to be sent. The figure is that of the node with the crowd.
@@ -24,7 +24,7 @@ const crowdProgram = fileURLToPath(new URL('lib/crowd.js', import.meta.url));
 const settleMs = 5000;
 
 export async function crowd(args) {
-  const flags = parseFlags(args, { senders: 1000, open: 5000, rate: 600, seconds: 30, turns: 3, settings: '{}' });
+  const flags = parseFlags(args, { senders: 1000, open: 5000, rate: 600, seconds: 20, turns: 7, settings: '{}' });
   const { cluster, close } = await startFlotilla({ settings: JSON.parse(flags.settings) });
   const floods = [];
   try {
