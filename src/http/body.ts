@@ -13,15 +13,23 @@ const empty: BodyResult = { type: 'body', bytes: Buffer.alloc(0) };
  */
 export function readBody(exchange: Exchange, bytesMax: number): BodyResult | Promise<BodyResult> {
   const { headers } = exchange.request;
-  const encoding = headers['transfer-encoding'];
   const declared = headers['content-length'];
-  if (encoding === undefined && (declared === undefined || declared === '0')) return empty;
+  if (headers['transfer-encoding'] === undefined && (declared === undefined || declared === '0')) return empty;
+  const refusal = checkDeclaredBody(exchange, bytesMax);
+  if (refusal !== undefined) return refusal;
+  exchange.welcomeBody();
+  return collect(exchange, bytesMax);
+}
+
+/** Why a body would not be taken, by what the headers say of it. */
+export function checkDeclaredBody(exchange: Exchange, bytesMax: number): Failure | undefined {
+  const { headers } = exchange.request;
+  const encoding = headers['transfer-encoding'];
   if (encoding !== undefined && encoding.toLowerCase() !== 'chunked') {
     return failure('unsupported_media_type', 'The only Transfer-Encoding that is understood is chunked.');
   }
-  if (declared !== undefined && Number(declared) > bytesMax) return tooLarge(bytesMax);
-  exchange.welcomeBody();
-  return collect(exchange, bytesMax);
+  const declared = headers['content-length'];
+  return declared !== undefined && Number(declared) > bytesMax ? tooLarge(bytesMax) : undefined;
 }
 
 function collect(exchange: Exchange, bytesMax: number): Promise<BodyResult> {

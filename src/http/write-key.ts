@@ -3,7 +3,7 @@ import { formatETag } from '../api/etag.ts';
 import type { KvOutcome } from '../cluster/types.ts';
 import { encodeCommand } from '../kv/command.ts';
 import type { DeleteOperation, PutOperation } from '../kv/types.ts';
-import { readBody } from './body.ts';
+import { checkDeclaredBody, readBody } from './body.ts';
 import { storedContentType } from './content-type.ts';
 import { dedupOf } from './dedup.ts';
 import { failure } from './failure.ts';
@@ -24,7 +24,11 @@ export async function putKey(call: KeyCall): Promise<void> {
   }
   // Before its body is read: what is refused by the thousand has to cost little.
   const refusal = context.node.refusal(key);
-  if (refusal !== undefined) return refuse(call, refusal);
+  if (refusal !== undefined) {
+    // Who could never be served is told that instead: to ask again later is of no use.
+    const never = checkDeclaredBody(exchange, limits.valueBytesMax);
+    return never === undefined ? refuse(call, refusal) : exchange.problem(never);
+  }
   // Awaited only when there is something to wait for: an empty value is at hand.
   const reading = readBody(exchange, limits.valueBytesMax);
   const body = reading instanceof Promise ? await reading : reading;

@@ -69,6 +69,7 @@ export class Facade implements NodeFacade {
   }
 
   refusal(key: Uint8Array): KvOutcome | undefined {
+    if (this.#shuttingDown) return { type: 'shutting_down' };
     const { admission, host, map } = this.#options;
     // Asked for every write, and nearly always in vain: only then is it looked where the key lies.
     return admission.isFull ? host.refusal(map.partitionOf(keyHash(key)).id) : undefined;

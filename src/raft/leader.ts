@@ -67,7 +67,9 @@ export function committedBound(member: Member, role: Leader): LogIndex {
 
 export function tickLeader(member: Member, role: Leader): void {
   member.durability.tick();
-  if (isDiskStuck(member, role)) return handOverAndStepDown(member, role);
+  countOvertaken(member, role);
+  // A leader that can't write is none, where another can.
+  if (role.overtakenTicks >= member.limits.electionTicksMin) return handOverAndStepDown(member, role);
   if (maybeFallSilent(member, role))
     return broadcastHeartbeat(member, role, { to: member.membership.peers, readRound: 0 });
   tickTransfer(member, role);
@@ -95,17 +97,16 @@ export function tickLeader(member: Member, role: Leader): void {
 }
 
 /**
- * A leader that can't write is none, where another can: once its disk has completed nothing for an election timeout in which another voter's was ahead
- * of it. While nobody is ahead, all disks stand still (one machine's, say, or under a flood), and an election, whose votes have to be written too, would
- * only take the leader away for as long as that lasts. Safety does not hang on it: an entry counts here only once it is on this disk.
+ * For how long this disk has completed nothing while another voter's was ahead of it. While nobody is ahead, all disks stand still (one machine's,
+ * say, or under a flood), and an election, whose votes have to be written too, would only take the leader away for as long as that lasts. Safety
+ * does not hang on it: an entry counts here only once it is on this disk.
  */
-function isDiskStuck({ durability, membership, replicaId, limits }: Member, role: Leader): boolean {
+function countOvertaken({ durability, membership, replicaId }: Member, role: Leader): void {
   const { voters, votersOutgoing } = membership.configuration;
   const isAhead = (id: ReplicaId): boolean =>
     id !== replicaId && progressOf(role, id).matchIndex > durability.durableIndex;
   const isOvertaken = voters.some(isAhead) || votersOutgoing.some(isAhead);
   role.overtakenTicks = isOvertaken ? Math.min(role.overtakenTicks + 1, durability.waitedTicks) : 0;
-  return role.overtakenTicks >= limits.electionTicksMin;
 }
 
 /** Check-quorum: whoever hears from no quorum may have been replaced. Each call begins a new span of listening. */

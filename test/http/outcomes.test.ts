@@ -130,6 +130,9 @@ describe.each([
       assert(answer !== undefined);
       expectProblem(answer, 'overloaded');
       expect(answer.headers['retry-after']).toBe('2');
+      // What will never be taken is not to be sent again later.
+      const huge = { 'Content-Length': String(2 ** 40), Expect: '100-continue' };
+      expectProblem(await send(front.baseUrl, { method: 'PUT', path: '/v1/kv/a', headers: huge }), 'value_too_large');
       expect(front.node.seen).toEqual([]);
     } finally {
       connection.destroy();

@@ -9,12 +9,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Problem } from '../../src/api/errors.ts';
 import { FaultyDisks } from '../../src/chaos/disk.ts';
-import { startCluster, type Response, type TestCluster } from '../../src/testing/cluster.ts';
+import { startCluster, type Response, type TestCluster, type TestNode } from '../../src/testing/cluster.ts';
+import { RawConnection } from '../http/http-client.ts';
 
 /** About a thousand small writes a second. */
 const slowDisk = { syncDelayMs: 20, syncMsPerKiB: 2.5 };
 const value = 'x'.repeat(256);
 const writers = 240;
+const announcers = 8;
 const floodMs = 2000;
 const pauseMs = 100;
 
@@ -40,7 +42,7 @@ test('writes that would wait too long for the disk are refused, and nothing else
   const terms = await termsOf(cluster);
   for (const { nodeId } of cluster.nodes) disks.set(nodeId, slowDisk);
   const until = performance.now() + floodMs;
-  const [written, reads] = await Promise.all([flood(until), read(until)]);
+  const [written, reads, bodiless] = await Promise.all([flood(until), read(until), announce(until)]);
   expect(new Set(written.map(({ answer }) => answer.status))).toEqual(new Set([201, 429]));
   const refused = written.filter(({ answer }) => answer.status === 429);
   for (const { answer } of refused) {
@@ -51,6 +53,9 @@ test('writes that would wait too long for the disk are refused, and nothing else
     expect(answer.headers['retry-after']).toBe(String(Math.ceil((Number(writes) * Number(ms)) / 1000)));
   }
   expect(new Set(reads)).toEqual(new Set([200]));
+  // Either a body is asked for, or the write is refused without it.
+  expect(bodiless).toContain(429);
+  expect(bodiless.filter((status) => status !== 100 && status !== 429)).toEqual([]);
   // Nobody was held to be dead, and it is all over at once.
   expect(await termsOf(cluster)).toEqual(terms);
   expect((await put('after', value)).status).toBe(201);
@@ -85,6 +90,29 @@ async function read(until: number): Promise<number[]> {
   const statuses = [];
   for (; performance.now() < until; await delay(20)) statuses.push((await get('read')).status);
   return statuses;
+}
+
+/** They ask before they send a body, which then never comes. */
+async function announce(until: number): Promise<number[]> {
+  const { url } = await leaderOf(cluster as TestCluster, 'announced');
+  const statuses: number[] = [];
+  const announcer = async (): Promise<void> => {
+    while (performance.now() < until) {
+      const connection = await RawConnection.open(url);
+      connection.write(
+        'PUT /v1/kv/announced HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 256\r\n\r\n',
+      );
+      statuses.push((await connection.answer())?.status ?? 0);
+      connection.destroy();
+    }
+  };
+  await Promise.all(Array.from({ length: announcers }, announcer));
+  return statuses;
+}
+
+async function leaderOf(whose: TestCluster, key: string): Promise<TestNode> {
+  const { leader } = (await whose.request('GET', `/v1/locate/${key}`)).json() as { readonly leader: string };
+  return whose.nodes.find(({ nodeId }) => nodeId === leader) as TestNode;
 }
 
 function put(key: string, body: string): Promise<Response> {
