@@ -1,6 +1,6 @@
 /** How the page stands with its stream of changes, in a real browser at a front whose node tells, refuses and ends as it is made to. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, Request } from 'playwright-core';
 import { formatCursor, nameOf } from '../../src/cluster/watch/cursor.ts';
 import type { Change } from '../../src/kv/changes.ts';
 import type { PartitionId } from '../../src/replica/ports.ts';
@@ -88,11 +88,8 @@ it('reads anew and watches anew where the cursor is too old, said at the end or 
 
 it('reads twice a second at most, however much changes', async () => {
   await standStill();
-  await list();
-  const { sink } = await watch(1);
-  await stands(/^live$/);
-  await settled(() => page.clock.runFor(1000));
-  const asked = scans();
+  const sink = await listAtRest();
+  const asked = scans('request');
   for (let n = 0; n < 100; n += 1) sink.event(changeOf(`a${n}`, n), onePartition, cursor());
   await page.locator('#list-live', { hasText: /^live\s+\d+ change/ }).waitFor();
   await settled(() => page.clock.runFor(499));
@@ -106,11 +103,8 @@ it('reads twice a second at most, however much changes', async () => {
 it('does not ask for what comes behind the last key that there is room for', async () => {
   await standStill();
   for (let n = 0; n < 51; n += 1) await put(`a${100 + n}`);
-  await list();
-  const { sink } = await watch(1);
-  await stands(/^live$/);
-  await settled(() => page.clock.runFor(1000));
-  const asked = scans();
+  const sink = await listAtRest();
+  const asked = scans('request');
   sink.event(changeOf('a150', 60), onePartition, cursor());
   sink.event(changeOf('azzz', 61), onePartition, cursor());
   await settled(() => page.clock.runFor(1000));
@@ -172,11 +166,26 @@ function changeOf(key: string, revision: number): Change {
   return { type: 'put', key: bytes, value, contentType: '', incarnation: 1, revision };
 }
 
-/** Counts how often the list is read from now on. */
-function scans(): () => number {
+/** Counts how often a reading of the list begins, or ends, from now on. */
+function scans(which: 'request' | 'requestfinished'): () => number {
   let count = 0;
-  page.on('request', (request) => (count += request.url().includes('/v1/kv?') ? 1 : 0));
+  const look = (request: Request) => (count += request.url().includes('/v1/kv?') ? 1 : 0);
+  if (which === 'request') page.on('request', look);
+  else page.on('requestfinished', look);
   return () => count;
+}
+
+/** A list whose stream is open, and that has nothing left to read. Where time stands still, a pause that begins late never ends. */
+async function listAtRest(): Promise<(typeof front.node.watches)[number]['sink']> {
+  const read = scans('requestfinished');
+  await list();
+  const { sink } = await watch(1);
+  await stands(/^live$/);
+  // Once when it was asked for, and once when the stream was open.
+  await expect.poll(read, { timeout: 10_000 }).toBe(2);
+  await settled(() => Promise.resolve());
+  await settled(() => page.clock.runFor(1000));
+  return sink;
 }
 
 /** What has begun is at its end, and what the node has said has arrived. */
