@@ -1,20 +1,29 @@
 /**
- * Puts and linearizable gets against a running three-node cluster, and the same against a three-node etcd when it is on
- * the path, in turns A B A B within one run.
+ * Puts and linearizable gets against a running three-node cluster, and the same against a three-node etcd, in turns
+ * A B A B within one run.
  *
- *   npm run bench [-- --seconds 60] [--connections 64] [--turns 2] [--keys 100000] [--value-bytes 256] [--operations put,get]
- *                 [--partitions 12] [--no-etcd] [--express] [--settings JSON] [--out FILE]
+ *   npm run bench [-- --peer etcd|none] [--ways leader,forward,express] [--seconds 60] [--connections 64] [--turns 2]
+ *                 [--keys 100000] [--value-bytes 256] [--operations put,get] [--partitions 12] [--settings JSON] [--out FILE]
  *
- * Load goes to each key's leader. Latency comes from wrk's full histograms, processor time from /proc. A run in which
- * a request failed or a leadership moved is void.
+ * `--ways` are the ways to Flotilla that take turns, each with its own row: `leader`, load goes to each key's leader;
+ * `forward`, to any node, which forwards it; `express`, to leaders of a second cluster whose fast way is off. etcd gets its
+ * leader. Without `--peer` etcd is compared with if it is on the path.
+ *
+ * Latency comes from wrk's full histograms, processor time from /proc. A run in which a request failed or was redirected, or a
+ * leadership moved, is void.
  */
 import { cpuSeconds, peakMemoryMiB } from './lib/processes.js';
-import { median, parseFlags, randomText, writeReport } from './lib/report.js';
+import { median, parseFlags, randomText, Table, writeReport } from './lib/report.js';
 import { etcdAvailable, startEtcd, startFlotilla } from './lib/targets.js';
 import { percentile, runWrk, wrkAvailable } from './lib/wrk.js';
 
+const figures = ['perSecond', 'p50Ms', 'p99Ms', 'cpuMicrosPerOperation', 'peakMemoryMiB'];
+const ways = ['leader', 'forward', 'express'];
+
 export async function compare(args) {
   const flags = parseFlags(args, {
+    peer: 'if there',
+    ways: 'leader',
     seconds: 60,
     connections: '64',
     turns: 2,
@@ -22,33 +31,20 @@ export async function compare(args) {
     'value-bytes': 256,
     operations: 'put,get',
     partitions: 12,
-    'no-etcd': false,
-    express: false,
     settings: '{}',
   });
   if (!wrkAvailable()) throw new Error('wrk is not on the path: install it (Debian: apt-get install wrk)');
   const { 'value-bytes': valueBytes, seconds } = flags;
   const keys = Array.from({ length: flags.keys }, (_, i) => `bench-${String(i).padStart(8, '0')}`);
-  const targets = [];
+  const started = [];
   try {
-    const settings = { ...JSON.parse(flags.settings), ...(flags.express ? { limits: { fastPath: false } } : {}) };
-    targets.push(await startFlotilla({ partitions: flags.partitions, settings }));
-    if (!flags['no-etcd'] && etcdAvailable()) targets.push(await startEtcd());
-    else console.log('etcd is not on the path (Debian: apt-get install etcd-server): no comparison\n');
-    for (const target of targets) {
-      const startedAt = performance.now();
-      target.load = await target.servers(keys);
-      await target.preload(target.load, () => randomText(valueBytes));
-      console.log(
-        `${target.name}: ${keys.length} keys preloaded in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`,
-      );
-    }
+    const contenders = await startAll(flags, { keys, started });
     const runs = [];
     for (const operation of flags.operations.split(',')) {
       for (const connections of flags.connections.split(',').map(Number)) {
         for (let turn = 1; turn <= flags.turns; turn += 1) {
-          for (const target of targets) {
-            const run = await measure(target, { operation, connections, seconds, valueBytes });
+          for (const contender of contenders) {
+            const run = await measure(contender, { operation, connections, seconds, valueBytes });
             runs.push({ ...run, turn });
             console.log(line(run));
           }
@@ -56,30 +52,70 @@ export async function compare(args) {
       }
     }
     const report = { runs, ratios: ratios(runs) };
-    for (const { operation, connections, ratio, flotilla, etcd } of report.ratios) {
-      console.log(
-        `\n${operation}, ${connections} connections: ${Math.round(flotilla)}/s against etcd's ${Math.round(etcd)}/s: ${ratio.toFixed(2)} times`,
-      );
-    }
+    printRatios(report.ratios);
     writeReport(flags, report);
   } finally {
-    for (const target of targets) await target.close();
+    for (const target of started) await target.close();
   }
 }
 
-async function measure(target, { operation, connections, seconds, valueBytes }) {
-  const before = await target.leadership();
+/** Starts and fills what is to be measured: returns { name, target, load, dialect }, one for each row of a turn. */
+async function startAll(flags, { keys, started }) {
+  const wanted = flags.ways.split(',');
+  const strange = wanted.find((way) => !ways.includes(way));
+  if (strange !== undefined) throw new Error(`--ways takes ${ways.join(', ')}, not "${strange}"`);
+  const withEtcd = wantsEtcd(flags.peer);
+  const begin = async (name, target) => {
+    started.push(target);
+    const startedAt = performance.now();
+    const load = await target.servers(keys);
+    await target.preload(load, () => randomText(flags['value-bytes']));
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+    console.log(`${name}: ${keys.length} keys preloaded in ${seconds} s`);
+    return { name, target, load, dialect: target.name };
+  };
+  const settings = JSON.parse(flags.settings);
+  const { partitions } = flags;
+  const contenders = [];
+  if (wanted.some((way) => way !== 'express')) {
+    const leader = await begin('flotilla', await startFlotilla({ partitions, settings }));
+    if (wanted.includes('leader')) contenders.push(leader);
+    if (wanted.includes('forward')) {
+      const load = leader.target.anyServers(keys);
+      contenders.push({ ...leader, name: 'forward', load, dialect: 'forward' });
+    }
+  }
+  if (wanted.includes('express')) {
+    const slow = { ...settings, limits: { ...settings.limits, fastPath: false } };
+    contenders.push(await begin('express', await startFlotilla({ partitions, settings: slow })));
+  }
+  if (withEtcd) contenders.push(await begin('etcd', await startEtcd()));
+  return contenders;
+}
+
+function wantsEtcd(peer) {
+  if (peer === 'none') return false;
+  if (peer !== 'etcd' && peer !== 'if there') throw new Error(`--peer takes etcd or none, not "${peer}"`);
+  if (etcdAvailable()) return true;
+  if (peer === 'etcd') throw new Error('etcd is not on the path: install it (Debian: apt-get install etcd-server)');
+  console.log('etcd is not on the path (Debian: apt-get install etcd-server): no comparison\n');
+  return false;
+}
+
+async function measure({ name, target, load: servers, dialect }, { operation, connections, seconds, valueBytes }) {
+  const [leadership, redirects] = [await target.leadership(), await target.redirects()];
   const cpuBefore = cpuSeconds(target.pids());
-  const load = { target: target.name, operation, servers: target.load, connections, seconds, valueBytes };
+  const load = { target: dialect, operation, servers, connections, seconds, valueBytes };
   const { requests, errors, histogram, ...result } = await runWrk(load);
   const cpu = cpuSeconds(target.pids()) - cpuBefore;
   const failures = Object.entries(errors).filter(([, count]) => count > 0);
-  if (failures.length > 0)
-    throw new Error(`void run of ${target.name}: ${JSON.stringify(Object.fromEntries(failures))}`);
-  if ((await target.leadership()) !== before) throw new Error(`void run: a leadership of ${target.name} moved`);
+  if (failures.length > 0) throw new Error(`void run of ${name}: ${JSON.stringify(Object.fromEntries(failures))}`);
+  if ((await target.leadership()) !== leadership) throw new Error(`void run: a leadership of ${name} moved`);
+  const redirected = (await target.redirects()) - redirects;
+  if (redirected > 0) throw new Error(`void run of ${name}: ${redirected} requests were redirected`);
   const at = (share) => percentile(histogram, share) / 1000;
   return {
-    target: target.name,
+    target: name,
     operation,
     connections,
     perSecond: requests / result.seconds,
@@ -105,17 +141,43 @@ function line(run) {
   return columns.join('  ');
 }
 
-/** Per operation and connections: the ratio of the medians over the turns. */
+/** Per operation, connections and way: the figures' medians over the turns, and their ratios to etcd's. */
 function ratios(runs) {
-  const cases = [...new Set(runs.map((run) => `${run.operation} ${run.connections}`))];
+  const names = [...new Set(runs.map(({ target }) => target))].filter((name) => name !== 'etcd');
+  const cases = [...new Set(runs.map(({ operation, connections }) => `${operation} ${connections}`))];
   return cases.flatMap((name) => {
-    const [operation, connections] = name.split(' ');
-    const speeds = (target) =>
-      runs
-        .filter((run) => run.target === target && `${run.operation} ${run.connections}` === name)
-        .map((run) => run.perSecond);
-    if (speeds('etcd').length === 0) return [];
-    const [flotilla, etcd] = [median(speeds('flotilla')), median(speeds('etcd'))];
-    return [{ operation, connections: Number(connections), flotilla, etcd, ratio: flotilla / etcd }];
+    const ofCase = runs.filter(({ operation, connections }) => `${operation} ${connections}` === name);
+    const { operation, connections } = ofCase[0];
+    const medians = (target) => {
+      const own = ofCase.filter((run) => run.target === target);
+      if (own.length === 0) return undefined;
+      return Object.fromEntries(figures.map((figure) => [figure, median(own.map((run) => run[figure]))]));
+    };
+    const etcd = medians('etcd');
+    if (etcd === undefined) return [];
+    return names.map((target) => {
+      const ours = medians(target);
+      const ratio = Object.fromEntries(figures.map((figure) => [figure, ours[figure] / etcd[figure]]));
+      return { operation, connections, target, ours, etcd, ratio };
+    });
   });
+}
+
+function printRatios(all) {
+  if (all.length === 0) return;
+  console.log("\nmedians over the turns, and how many times etcd's they are:");
+  const table = new Table([
+    ['case', 9],
+    ['way', 8],
+    ['/s', 16],
+    ['p50 ms', 16],
+    ['p99 ms', 16],
+    ['cpu µs/op', 15],
+    ['peak MiB', 14],
+  ]);
+  for (const { operation, connections, target, ours, ratio } of all) {
+    const cell = (figure, digits) => `${ours[figure].toFixed(digits)} (${ratio[figure].toFixed(2)}x)`;
+    const cells = [cell('perSecond', 0), cell('p50Ms', 2), cell('p99Ms', 2), cell('cpuMicrosPerOperation', 0)];
+    table.row([`${operation} ${connections}`, target, ...cells, cell('peakMemoryMiB', 0)]);
+  }
 }

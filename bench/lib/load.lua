@@ -1,5 +1,5 @@
 -- One wrk process: draws keys evenly from those it was given. Every request is built before the clock starts.
--- Arguments: target (flotilla|etcd), operation (put|get), a file of keys (one a line), value bytes, output file.
+-- Arguments: target (flotilla|forward|etcd; forward asks whom it meets to lead the request on), operation (put|get), a file of keys (one a line), value bytes, output file.
 local requests = {}
 local count = 0
 output = nil -- global: `done` asks the thread for it
@@ -29,8 +29,9 @@ local function build(target, operation, key, value)
     local path = operation == 'put' and '/v3/kv/put' or '/v3/kv/range'
     return wrk.format('POST', path, { ['Content-Type'] = 'application/json' }, body .. '}')
   end
-  if operation == 'put' then return wrk.format('PUT', '/v1/kv/' .. key, {}, value) end
-  return wrk.format('GET', '/v1/kv/' .. key, {})
+  local path = '/v1/kv/' .. key .. (target == 'forward' and '?route=forward' or '')
+  if operation == 'put' then return wrk.format('PUT', path, {}, value) end
+  return wrk.format('GET', path, {})
 end
 
 -- `done` runs in another Lua state than the load's: it knows the file only through the thread.

@@ -36,6 +36,16 @@ export async function startFlotilla({ partitions = 12, settings = {}, dataRoot }
       });
       return [...groups.values()];
     },
+    /** Each key goes to any node. */
+    anyServers: (keys) => urls.map((url) => ({ url, keys })),
+    /** How many requests were sent elsewhere since the nodes started. wrk takes a redirect for a success. */
+    async redirects() {
+      const pages = await Promise.all(urls.map((url) => send(agent, 'GET', `${url}/metrics`)));
+      const counted = /^flotilla_http_request_duration_seconds_count\{[^}]*outcome="redirected"[^}]*\} (\d+)$/gm;
+      return pages
+        .flatMap(({ body }) => [...body.matchAll(counted)])
+        .reduce((sum, [, count]) => sum + Number(count), 0);
+    },
     async preload(servers, value) {
       await Promise.all(
         servers.map(({ url, keys }) =>
@@ -122,6 +132,7 @@ export async function startEtcd() {
       name: 'etcd',
       pids: () => children.map((child) => child.pid),
       servers: async (keys) => [{ url: leader.url, keys }],
+      redirects: async () => 0,
       async preload(servers, value) {
         const base64 = (text) => Buffer.from(text).toString('base64');
         await inParallel(servers[0].keys, 100, async (key) => {
