@@ -1,29 +1,29 @@
 /** Requests: how long they took, what they came to, and why they were refused. */
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import { errorTable, type ErrorCode } from '../api/errors.ts';
 import type { FrontReadings, Operation, RequestMeter, RequestOutcome } from './ports.ts';
+import { TalliedHistogram, type Tally } from './tallies.ts';
 
 /** Seconds. A put of a quiet node takes a few ms, most of it for the disk; a deadline is 5 s unless a client says otherwise. */
-const durationBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const durationBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-type Child = ReturnType<Histogram<'operation' | 'outcome'>['labels']>;
+type Labels = 'operation' | 'outcome';
 
 export class RequestMetrics implements RequestMeter {
-  readonly #duration: Histogram<'operation' | 'outcome'>;
+  readonly #duration: TalliedHistogram<Labels>;
   /** As many as there are pairs at most; each is made when first needed. */
-  readonly #children = new Map<Operation, Map<RequestOutcome, Child>>();
+  readonly #tallies = new Map<Operation, Map<RequestOutcome, Tally<Labels>>>();
   readonly #refusals = new Map<ErrorCode, Counter.Internal>();
   readonly #slow: Counter;
   readonly #connectionsRefused: Counter;
 
   constructor(registry: Registry) {
     const registers = [registry];
-    this.#duration = new Histogram({
+    this.#duration = new TalliedHistogram({
       name: 'flotilla_http_request_duration_seconds',
       help: 'Histogram, seconds: from the headers of a request until its answer was handed to the connection (of a stream, until it began), by operation and outcome. operation="none": answered before it was known, as a refusal on arrival.',
-      labelNames: ['operation', 'outcome'],
-      buckets: durationBuckets,
-      registers,
+      bounds: durationBounds,
+      registry,
     });
     const refusals = new Counter({
       name: 'flotilla_http_refusals_total',
@@ -50,11 +50,11 @@ export class RequestMetrics implements RequestMeter {
   }
 
   answered(operation: Operation, outcome: RequestOutcome, ms: number): void {
-    let outcomes = this.#children.get(operation);
-    if (outcomes === undefined) this.#children.set(operation, (outcomes = new Map<RequestOutcome, Child>()));
-    let child = outcomes.get(outcome);
-    if (child === undefined) outcomes.set(outcome, (child = this.#duration.labels(operation, outcome)));
-    child.observe(ms / 1000);
+    let outcomes = this.#tallies.get(operation);
+    if (outcomes === undefined) this.#tallies.set(operation, (outcomes = new Map<RequestOutcome, Tally<Labels>>()));
+    let tally = outcomes.get(outcome);
+    if (tally === undefined) outcomes.set(outcome, (tally = this.#duration.tally({ operation, outcome })));
+    tally.observe(ms / 1000);
   }
 
   refused(code: ErrorCode): void {
